@@ -1,0 +1,73 @@
+"""The shapes every data set here has: train views, evaluation images, and a fixed split of both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+Batch = dict[str, Tensor]
+"""`input` (B, C, H, W) float32, normalised as the network expects; `target`; `index` (B,) int64 place in the set.
+
+Mixed labels add `mixed_target` (B,) int64 and `mix` (B,) float32 in [0, 1], the share of `target`.
+"""
+
+
+class DataError(ValueError):
+    """Data that cannot be used: what was looked for, where, and how to get or mend it. One sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchPlan:
+    """Which images make up one batch, and which view of each."""
+
+    images: np.ndarray
+    """(B,) int64, places in the training set."""
+    views: np.ndarray
+    """(B,) int64; the same image, view and seed always give the same pixels."""
+
+
+class TrainSet(Protocol):
+    """Augmented views; a pure function of (plan, seed)."""
+
+    def __len__(self) -> int: ...
+
+    def batches(self, plans: Sequence[BatchPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
+        """One batch for each plan, in order, on `device`."""
+        ...
+
+
+class EvalSet(Protocol):
+    """Images as they are, in a fixed order."""
+
+    @property
+    def ids(self) -> Sequence[str]: ...
+
+    def batches(self, batch_size: int, *, device: torch.device) -> Iterator[Batch]:
+        """Batches of up to `batch_size` images of one shape, in order."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskData:
+    """A data set with its fixed, recorded split."""
+
+    name: str
+    train: TrainSet
+    val: EvalSet
+    tests: Mapping[str, EvalSet]
+    """Test sets by name; the first is the main one."""
+    fingerprint: str
+    """`sha256:...` over the files or arrays the splits were made from, and over the split itself."""
+    embedded: bool = False
+    """True for data made from images that ship inside a dependency: named next to every number."""
+    notes: tuple[str, ...] = ()
+    """What a reader of a figure must know (`JPEG re-encoding`, the consensus rule, the degradation)."""
+    classes: tuple[str, ...] = ()
+    input_mean: tuple[float, ...] = field(default=(0.0, 0.0, 0.0))
+    input_std: tuple[float, ...] = field(default=(1.0, 1.0, 1.0))
+    """`input` = (pixel in [0, 1] - mean) / std."""

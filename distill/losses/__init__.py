@@ -1,1 +1,42 @@
-"""distill/losses."""
+"""Losses: pure functions of tensors, and the same as terms of an objective."""
+
+from densedistill.distill.losses.features import FeatureMatching, as_map, feature_mse, to_smaller
+from densedistill.distill.losses.images import Perceptual, l1, perceptual_l1
+from densedistill.distill.losses.logits import dkd_loss, dkd_per_image, kd_loss, mixed_cross_entropy
+from densedistill.distill.losses.maps import probability_mse, weighted_bce
+from densedistill.distill.losses.terms import (
+    DecoupledLogits,
+    DistilledLogits,
+    HardLabels,
+    HardMaps,
+    Reconstruction,
+    SoftMaps,
+    TaughtReconstruction,
+    TermFunction,
+    blend,
+)
+
+__all__ = [
+    "DecoupledLogits",
+    "DistilledLogits",
+    "FeatureMatching",
+    "HardLabels",
+    "HardMaps",
+    "Perceptual",
+    "Reconstruction",
+    "SoftMaps",
+    "TaughtReconstruction",
+    "TermFunction",
+    "as_map",
+    "blend",
+    "dkd_loss",
+    "dkd_per_image",
+    "feature_mse",
+    "kd_loss",
+    "l1",
+    "mixed_cross_entropy",
+    "perceptual_l1",
+    "probability_mse",
+    "to_smaller",
+    "weighted_bce",
+]

@@ -1,0 +1,168 @@
+"""The losses as terms of an objective: each takes a step's outputs and returns a scalar.
+
+A term holds its own settings (a temperature, a class weight). How much it counts beside the others is the
+objective's business: α sits in the weights, and `blend` sets them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from densedistill.distill.losses.checks import (
+    check_fraction,
+    check_label_smoothing,
+    check_pos_weight,
+    check_temperature,
+    check_weight,
+)
+from densedistill.distill.losses.images import l1
+from densedistill.distill.losses.logits import dkd_per_image, kd_loss, mixed_cross_entropy
+from densedistill.distill.losses.maps import probability_mse, weighted_bce
+from densedistill.distill.objective import LossTerm
+from densedistill.distill.outputs import StepOutputs
+
+TermFunction = Callable[[StepOutputs], Tensor]
+"""From a step's outputs to a scalar."""
+
+
+def blend(
+    alpha: float, *, taught: tuple[str, TermFunction], own: tuple[str, TermFunction]
+) -> tuple[LossTerm, LossTerm]:
+    """Two terms of a convex mix: α times the teacher's, 1 - α times the task's own.
+
+    The task's own term has weight 1 where it stands alone, so that the control arm is plain training.
+
+    Args:
+        alpha: the teacher's share, in [0, 1]. At 0 the objective drops the teacher's term, at 1 the other.
+        taught: name and function of the term that needs the teacher.
+        own: name and function of the term that does not.
+
+    Raises:
+        RequestError: alpha outside [0, 1].
+    """
+    check_fraction("alpha", alpha)
+    return (
+        LossTerm(name=taught[0], fn=taught[1], weight=alpha, needs_teacher=True),
+        LossTerm(name=own[0], fn=own[1], weight=1.0 - alpha, alone_weight=1.0),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DistilledLogits:
+    """`kd_loss` on both networks' logits (B, K). Needs the teacher."""
+
+    temperature: float
+    """T > 0, dimensionless."""
+
+    def __post_init__(self) -> None:
+        check_temperature(self.temperature)
+
+    def __call__(self, outputs: StepOutputs) -> Tensor:
+        """T² KL(teacher ‖ student)."""
+        return kd_loss(outputs.student.output, outputs.taught().output.detach(), self.temperature)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DecoupledLogits:
+    """`dkd_loss` on both networks' logits (B, K). Needs the teacher.
+
+    DKD needs one label for each image. Where a batch has mixed labels, the loss is taken for either label and
+    mixed in their shares, as cross-entropy is.
+    """
+
+    temperature: float
+    """T > 0, dimensionless."""
+    tckd_weight: float = 1.0
+    """alpha of the paper, >= 0."""
+    nckd_weight: float = 8.0
+    """beta of the paper, >= 0; 8 is its choice for most pairs on CIFAR-100."""
+
+    def __post_init__(self) -> None:
+        check_temperature(self.temperature)
+        check_weight("tckd_weight", self.tckd_weight)
+        check_weight("nckd_weight", self.nckd_weight)
+
+    def __call__(self, outputs: StepOutputs) -> Tensor:
+        """T² (tckd_weight TCKD + nckd_weight NCKD)."""
+        loss_B = self._per_image(outputs, outputs.target)
+        if "mixed_target" not in outputs.batch:
+            return loss_B.mean()
+        mix_B = outputs.batch["mix"]
+        return (mix_B * loss_B + (1 - mix_B) * self._per_image(outputs, outputs.batch["mixed_target"])).mean()
+
+    def _per_image(self, outputs: StepOutputs, target: Tensor) -> Tensor:
+        return dkd_per_image(
+            outputs.student.output,
+            outputs.taught().output.detach(),
+            target,
+            self.tckd_weight,
+            self.nckd_weight,
+            self.temperature,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class HardLabels:
+    """`mixed_cross_entropy` of the student's logits (B, K) against the batch's labels, mixed or not."""
+
+    label_smoothing: float = 0.0
+    """In [0, 1)."""
+
+    def __post_init__(self) -> None:
+        check_label_smoothing(self.label_smoothing)
+
+    def __call__(self, outputs: StepOutputs) -> Tensor:
+        """Cross-entropy in nats."""
+        batch = outputs.batch
+        return mixed_cross_entropy(
+            outputs.student.output,
+            outputs.target,
+            batch.get("mixed_target"),
+            batch.get("mix"),
+            self.label_smoothing,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SoftMaps:
+    """`probability_mse` of both networks' maps (B, 1, H, W). Needs the teacher."""
+
+    def __call__(self, outputs: StepOutputs) -> Tensor:
+        """Mean squared difference of probabilities."""
+        return probability_mse(outputs.student.output, outputs.taught().output.detach())
+
+
+@dataclass(frozen=True, slots=True)
+class HardMaps:
+    """`weighted_bce` of the student's map (B, 1, H, W) against the batch's mask."""
+
+    pos_weight: float = 1.0
+    """Weight of positive pixels, > 0."""
+
+    def __post_init__(self) -> None:
+        check_pos_weight(self.pos_weight)
+
+    def __call__(self, outputs: StepOutputs) -> Tensor:
+        """Weighted cross-entropy in nats."""
+        return weighted_bce(outputs.student.output, outputs.target, self.pos_weight)
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """`l1` of the student's image (B, 3, H, W) against the batch's target."""
+
+    def __call__(self, outputs: StepOutputs) -> Tensor:
+        """Mean absolute difference, image range [0, 1]."""
+        return l1(outputs.student.output, outputs.target)
+
+
+@dataclass(frozen=True, slots=True)
+class TaughtReconstruction:
+    """`l1` of the student's image (B, 3, H, W) against the teacher's. Needs the teacher."""
+
+    def __call__(self, outputs: StepOutputs) -> Tensor:
+        """Mean absolute difference, image range [0, 1]."""
+        return l1(outputs.student.output, outputs.taught().output.detach())

@@ -1,4 +1,4 @@
-"""What the engine asks of a data set. `densedistill.datasets` satisfies these by structure: neither imports the other."""
+"""What the engine asks of a data set; `densedistill.datasets` satisfies it by structure, without an import."""
 
 from __future__ import annotations
 

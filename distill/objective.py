@@ -35,9 +35,7 @@ class Objective(nn.Module):
         self.terms = tuple(term for term in terms if term.weight != 0.0)
         if not self.terms:
             raise ValueError(f"every loss term has weight 0 ({', '.join(names)}): give at least one a weight above 0")
-        self.owned = nn.ModuleDict(
-            {term.name: term.fn for term in self.terms if isinstance(term.fn, nn.Module)}
-        )
+        self.owned = nn.ModuleDict({term.name: term.fn for term in self.terms if isinstance(term.fn, nn.Module)})
 
     @property
     def needs_teacher(self) -> bool:

@@ -1,0 +1,46 @@
+"""What several processes must agree on. With one process every function here returns its argument."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import torch
+from accelerate.utils import broadcast_object_list
+from torch import distributed
+
+from densedistill.distill.counters import Meter
+
+Value = TypeVar("Value")
+
+
+def joined() -> bool:
+    """Whether several processes train together."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def agree(*flags: int, device: torch.device) -> tuple[int, ...]:
+    """The largest of each flag over all processes; every process must call it at the same step."""
+    if not joined():
+        return flags
+    values = torch.tensor(flags, device=device)
+    distributed.all_reduce(values, op=distributed.ReduceOp.MAX)
+    return tuple(int(value) for value in values.tolist())
+
+
+def from_main(value: Value) -> Value:
+    """The main process's `value`, on every process."""
+    if not joined():
+        return value
+    box = [value]
+    broadcast_object_list(box)
+    return box[0]
+
+
+def average_meter(meter: Meter) -> None:
+    """Average a meter's sums over all processes; each saw another part of every batch."""
+    if not joined():
+        return
+    for name, value in meter.sums.items():
+        total = value.clone()
+        distributed.all_reduce(total)
+        meter.sums[name] = total / distributed.get_world_size()

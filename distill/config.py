@@ -1,0 +1,285 @@
+"""The configuration of a run: a task's preset, changed by the request, validated as a whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from densedistill.distill.arm import Control
+from densedistill.distill.errors import RequestError, unknown_name
+from densedistill.distill.recipe import FROZEN, Recipe
+from densedistill.distill.spec import Method, NetworkSpec, TaskSpec
+
+Model = TypeVar("Model", bound=BaseModel)
+
+OPEN_KEYS = ("arguments", "generation_recipes", "pretrained_teacher_recipe")
+"""Mappings whose keys are not fixed: `--set` may add to them."""
+
+
+class RunConfig(BaseModel):
+    """A resolved run. Written to config.yaml; reading it back repeats the run."""
+
+    model_config = FROZEN
+
+    task: str
+    preset: str
+    plugins: tuple[str, ...] = ()
+    seed: int = Field(default=0, ge=0)
+    generations: int = Field(default=2, ge=1)
+    controls: tuple[Control, ...] = ("scratch",)
+    networks: tuple[NetworkSpec, ...]
+    """By generation; the first is the teacher."""
+    method: dict[str, Any]
+    """`name`, and the method's parameters."""
+    recipe: Recipe
+    generation_recipes: dict[int, dict[str, Any]] = Field(default_factory=dict)
+    pretrained_teacher_recipe: dict[str, Any] = Field(default_factory=dict)
+    data: dict[str, Any]
+    pretrained: Literal["auto", "required", "none"] = "auto"
+    teacher_weights: Path | None = None
+    student_weights: Path | None = None
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    track: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+
+    def recipe_of(self, generation: int, *, pretrained: bool) -> Recipe:
+        """The recipe of one generation; `pretrained` says whether it starts from the provider's weights."""
+        changes = dict(self.generation_recipes.get(generation, {}))
+        if generation == 1 and pretrained:
+            changes |= self.pretrained_teacher_recipe
+        return validated(Recipe, {**self.recipe.model_dump(), **changes}, f"generation_recipes.{generation}")
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON and YAML have it."""
+        return self.model_dump(mode="json")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resolved:
+    """A configuration together with the typed objects it stands for."""
+
+    spec: TaskSpec
+    config: RunConfig
+    method: Method
+    parameters: BaseModel
+    options: BaseModel
+    """The data options."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What a caller asks for; None leaves the preset's value."""
+
+    task: str
+    preset: str | None = None
+    method: str | None = None
+    teacher: str | None = None
+    student: str | None = None
+    settings: Sequence[tuple[str, object]] = ()
+    """Fields of the configuration by dotted path, applied in order."""
+    base: Mapping[str, Any] | None = None
+    """A configuration to start from in place of a preset."""
+    plugins: tuple[str, ...] = field(default=())
+
+
+def resolve(spec: TaskSpec, request: Request) -> Resolved:
+    """The request on top of the preset (or of an earlier configuration), validated.
+
+    Raises:
+        RequestError: every fault found, in one message.
+    """
+    tree = dict(request.base) if request.base is not None else preset_tree(spec, request.preset or "demo")
+    if request.plugins:
+        tree["plugins"] = list(request.plugins)
+    if request.method is not None:
+        tree["method"] = method_tree(spec, request.method, {})
+    for place, name in ((0, request.teacher), (1, request.student)):
+        if name is not None:
+            networks = list(tree["networks"])
+            networks[place] = {"name": name, "arguments": {}, "taps": list(spec.taps(name))}
+            tree["networks"] = networks
+    for path, value in request.settings:
+        change(tree, path, value)
+    config = validated(RunConfig, tree, "configuration")
+    name = str(config.method.get("name"))
+    if name not in spec.methods:
+        raise RequestError(unknown_name(f"method of task {spec.name}", name, spec.methods))
+    method = spec.methods[name]
+    given = {key: value for key, value in config.method.items() if key != "name"}
+    resolved = Resolved(
+        spec=spec,
+        config=config,
+        method=method,
+        parameters=validated(type(method.parameters), given, "method"),
+        options=validated(type(next(iter(spec.presets.values())).data), config.data, "data"),
+    )
+    check_chain(config)
+    return resolved
+
+
+def preset_tree(spec: TaskSpec, name: str) -> dict[str, Any]:
+    """A preset as the plain tree that `change` works on.
+
+    Raises:
+        RequestError: the task has no such preset.
+    """
+    if name not in spec.presets:
+        raise RequestError(unknown_name(f"preset of task {spec.name}", name, spec.presets))
+    preset = spec.presets[name]
+    return RunConfig(
+        task=spec.name,
+        preset=name,
+        generations=preset.generations,
+        networks=preset.chain,
+        method=method_tree(spec, preset.method, preset.method_parameters),
+        recipe=preset.recipe,
+        generation_recipes={key: dict(value) for key, value in preset.generation_recipes.items()},
+        pretrained_teacher_recipe=dict(preset.pretrained_teacher_recipe),
+        data=preset.data.model_dump(mode="json"),
+    ).model_dump(mode="json")
+
+
+def method_tree(spec: TaskSpec, name: str, changes: Mapping[str, object]) -> dict[str, Any]:
+    """A method's name and parameters as plain values.
+
+    Raises:
+        RequestError: the task has no such method.
+    """
+    if name not in spec.methods:
+        raise RequestError(unknown_name(f"method of task {spec.name}", name, spec.methods))
+    return {"name": name, **spec.methods[name].parameters.model_dump(mode="json"), **changes}
+
+
+def change(tree: dict[str, Any], path: str, value: object) -> None:
+    """Set the field at a dotted `path` (`recipe.epochs`, `networks.0.arguments.width`).
+
+    A change to `recipe.X` holds for all generations: what single generations had for X is dropped.
+
+    Raises:
+        RequestError: no such field; the nearest one is named.
+    """
+    *parents, last = path.split(".")
+    node: Any = tree
+    walked: list[str] = []
+    for key in parents:
+        node = _descend(node, key, walked)
+        walked.append(key)
+    if isinstance(node, list):
+        node[_place(node, last, walked)] = value
+        return
+    _require_key(node, last, walked)
+    node[last] = value
+    if walked == ["recipe"]:
+        for changes in (
+            *tree.get("generation_recipes", {}).values(),
+            tree.get("pretrained_teacher_recipe", {}),
+        ):
+            changes.pop(last, None)
+
+
+def _descend(node: Any, key: str, walked: Sequence[str]) -> Any:
+    if isinstance(node, list):
+        return node[_place(node, key, walked)]
+    _require_key(node, key, walked)
+    if node.get(key) is None:
+        node[key] = {}
+    if not isinstance(node[key], dict | list):
+        raise RequestError(f"'{'.'.join((*walked, key))}' is a single value ({node[key]!r}): it has no fields.")
+    return node[key]
+
+
+def _require_key(node: dict[Any, Any], key: str, walked: Sequence[str]) -> None:
+    # An empty mapping was just made for a field that was None: validation will judge its keys.
+    if key in node or not node or any(name in OPEN_KEYS for name in walked):
+        return
+    where = f"field of {'.'.join(walked)}" if walked else "field of the configuration"
+    raise RequestError(unknown_name(where, key, [str(name) for name in node]))
+
+
+def _place(node: list[Any], key: str, walked: Sequence[str]) -> int:
+    if key.isdecimal() and int(key) < len(node):
+        return int(key)
+    raise RequestError(f"'{'.'.join(walked)}' has the places 0 to {len(node) - 1}, not '{key}'.")
+
+
+def parse_setting(text: str) -> tuple[str, object]:
+    """`key.path=value` as (path, value); the value is read as YAML.
+
+    Raises:
+        RequestError: no `=`, or a value that YAML cannot read.
+    """
+    path, equals, value = text.partition("=")
+    if not equals or not path:
+        raise RequestError(f"setting '{text}' must have the form key.path=value, such as recipe.epochs=3.")
+    try:
+        return path, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise RequestError(f"setting '{text}': the value is not readable as YAML; quote it.") from None
+
+
+def validated(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
+    """`values` as `model`, or every fault in one message.
+
+    Raises:
+        RequestError: with each field's path, value and bound.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        faults = [_fault(model, fault, where) for fault in error.errors(include_url=False)]
+        raise RequestError("; ".join(faults) + ".") from None
+
+
+def _fault(model: type[BaseModel], fault: Any, where: str) -> str:
+    path = ".".join(str(part) for part in ((where,) if where != "configuration" else ()) + tuple(fault["loc"]))
+    if fault["type"] == "extra_forbidden":
+        known = model.model_fields if len(fault["loc"]) == 1 else {}
+        return (
+            unknown_name(f"field '{path}'; name", str(fault["loc"][-1]), known).rstrip(".")
+            if known
+            else (f"unknown field '{path}'")
+        )
+    message = str(fault["msg"]).removeprefix("Value error, ")
+    return f"{path}={fault['input']!r}: {message[:1].lower()}{message[1:]}"
+
+
+def check_chain(config: RunConfig) -> None:
+    """Refuse what no single field shows to be wrong.
+
+    Raises:
+        RequestError: more generations than networks, or a generation's recipe that does not validate.
+    """
+    faults = []
+    count = len(config.networks)
+    if config.generations > count:
+        names = " → ".join(network.name for network in config.networks)
+        faults.append(
+            f"generations={config.generations}, but the chain has {count} networks ({names}): give 1 to {count}, or a "
+            "longer chain with --set networks=[...]"
+        )
+    if "direct" in config.controls and config.generations < 3:
+        faults.append(
+            f"controls names 'direct', which compares chains of 3 generations or more, but generations="
+            f"{config.generations}: give --generations 3 or leave 'direct' out"
+        )
+    for generation in range(1, min(config.generations, count) + 1):
+        config.recipe_of(generation, pretrained=True)
+    if faults:
+        raise RequestError("; ".join(faults) + ".")
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The fields in which two plain configurations differ, each as `path: old -> new`."""
+    found = []
+    for key in sorted({*before, *now}):
+        old, new = before.get(key), now.get(key)
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, f"{prefix}{key}.")
+        elif old != new:
+            found.append(f"{prefix}{key}: {old!r} -> {new!r}")
+    return found

@@ -1,0 +1,84 @@
+"""What an arm's training remembers between two steps, beside weights and optimiser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+@dataclass
+class Selection:
+    """The best evaluation so far, and how long ago it was."""
+
+    higher_is_better: bool
+    figure: float | None = None
+    epoch: int = 0
+    bad: int = 0
+    """Evaluations in a row without an improvement."""
+
+    def improved(self, figure: float, epoch: int) -> bool:
+        """Take `figure`; the first of equal figures is kept."""
+        better = self.figure is None or (figure > self.figure if self.higher_is_better else figure < self.figure)
+        if better:
+            self.figure, self.epoch, self.bad = figure, epoch, 0
+        else:
+            self.bad += 1
+        return better
+
+
+@dataclass
+class Counters:
+    """Where an arm stands."""
+
+    step: int = 0
+    """Optimiser steps taken."""
+    epoch: int = 0
+    """Whole epochs done, evaluated where they should be."""
+    images: int = 0
+    seconds: float = 0.0
+    """Time spent in training steps, over all restarts."""
+    stopped: str | None = None
+    """Why the arm ended before its last epoch."""
+
+
+@dataclass
+class Meter:
+    """Sums of the losses of an epoch, kept on the device."""
+
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    steps: int = 0
+    grad_norm: Tensor | None = None
+    """Largest gradient norm of the epoch, before clipping."""
+
+    def add(self, losses: Mapping[str, Tensor], grad_norm: Tensor | None) -> None:
+        """Take one step's losses (scalars)."""
+        for name, value in losses.items():
+            detached = value.detach().double()
+            self.sums[name] = self.sums[name] + detached if name in self.sums else detached
+        if grad_norm is not None:
+            norm = grad_norm.detach()
+            self.grad_norm = norm if self.grad_norm is None else torch.maximum(self.grad_norm, norm)
+        self.steps += 1
+
+    def means(self) -> dict[str, float]:
+        """Mean of each loss over the steps taken; this reads the device."""
+        return {name: float(value) / max(self.steps, 1) for name, value in self.sums.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a restart in the middle of an epoch needs."""
+        return {"sums": dict(self.sums), "steps": self.steps, "grad_norm": self.grad_norm}
+
+    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+        """Go on from `state_dict()`."""
+        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self.steps = int(state["steps"])
+        self.grad_norm = None if state["grad_norm"] is None else state["grad_norm"].to(device)
+
+
+def as_plain(state: Selection | Counters) -> dict[str, Any]:
+    """A dictionary of plain values."""
+    return asdict(state)

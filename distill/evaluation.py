@@ -1,0 +1,64 @@
+"""Scoring a network on a fixed set of images, in full precision."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from pydantic import BaseModel
+from torch import nn
+
+from densedistill.distill.data import EvalSet
+from densedistill.distill.objective import Objective
+from densedistill.distill.outputs import Prediction, StepOutputs
+from densedistill.distill.spec import TaskSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a network reached on one set."""
+
+    metrics: Mapping[str, float]
+    """The task's metric first, its companions after it."""
+    loss: float | None
+    """Mean of the task's own loss (no teacher), or None where it was not asked for."""
+    per_image: Mapping[str, Mapping[str, float]]
+    """Figures by image name, where the metric has them."""
+
+
+@torch.inference_mode()
+def evaluate(
+    network: nn.Module,
+    images: EvalSet,
+    *,
+    spec: TaskSpec,
+    options: BaseModel,
+    device: torch.device,
+    batch_size: int,
+    objective: Objective | None = None,
+) -> Evaluation:
+    """Score `network` on `images`.
+
+    Runs in float32 whatever the training precision, so that a figure does not depend on the machine's bf16.
+    """
+    network.eval()
+    metric = spec.metric.make(options)
+    losses: list[torch.Tensor] = []
+    sizes: list[int] = []
+    for batch in images.batches(batch_size, device=device):
+        raw = spec.predict(network, batch["input"]).float()
+        metric.update(spec.finish(raw), batch)
+        if objective is not None:
+            outputs = StepOutputs(batch=batch, student=Prediction(output=raw, taps={}))
+            losses.append(objective.total(objective(outputs)))
+            sizes.append(len(raw))
+    loss = None
+    if losses:
+        weights = torch.tensor(sizes, dtype=torch.float32, device=device)
+        loss = float((torch.stack(losses) * weights).sum() / weights.sum())
+    return Evaluation(
+        metrics=metric.compute(),
+        loss=loss,
+        per_image=dict(zip(images.ids, metric.per_image(), strict=False)),
+    )

@@ -1,0 +1,73 @@
+"""Writing files so that a crash leaves the old one or the new one, never half of either."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success its file takes `path`'s place, on failure it is removed."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write `value` as JSON atomically; not-a-number and infinity are refused (they are no JSON)."""
+    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object."""
+    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return value
+
+
+def save_weights(path: Path, module: nn.Module) -> None:
+    """Write a module's state as safetensors, atomically."""
+    save_tensors(path, module.state_dict())
+
+
+def save_tensors(path: Path, state: Mapping[str, Tensor]) -> None:
+    """Write tensors as safetensors, atomically. Views are copied: the format stores no shared memory."""
+    with replacing(path) as temporary:
+        save_file({name: value.detach().cpu().contiguous().clone() for name, value in state.items()}, temporary)
+
+
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a safetensors file onto the CPU."""
+    return dict(load_file(path))
+
+
+def save_state(path: Path, state: Mapping[str, Any]) -> None:
+    """Write training state (tensors and plain containers) atomically."""
+    with replacing(path) as temporary:
+        torch.save(dict(state), temporary)
+
+
+def load_state(path: Path) -> dict[str, Any]:
+    """Read training state; holds tensors and plain containers only, so no code can hide in it."""
+    state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    return state

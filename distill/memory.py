@@ -1,0 +1,117 @@
+"""Knowing before the first step whether a batch fits in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import psutil
+import torch
+from torch import Tensor, nn
+
+from densedistill.distill.errors import RequestError
+
+PROBE_IMAGES = 2
+"""Images in the probe: with one, layers such as batch-norm on 1x1 maps refuse to train."""
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryEstimate:
+    """Bytes that training needs on the device."""
+
+    fixed: int
+    """Weights, gradients and the optimiser's state."""
+    per_image: int
+    """What autograd keeps of each image for the backward pass."""
+
+    def total(self, batch_size: int) -> int:
+        """Bytes for one step at `batch_size`."""
+        return self.fixed + self.per_image * batch_size
+
+
+class SavedBytes:
+    """Context manager that adds up what autograd keeps inside it; each storage counts once."""
+
+    def __init__(self, ignored: set[int]) -> None:
+        self.bytes = 0
+        self._seen = set(ignored)
+        self._kept: list[Tensor] = []
+        self._hooks = torch.autograd.graph.saved_tensors_hooks(self._pack, lambda tensor: tensor)
+
+    def _pack(self, tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in self._seen:
+            self._seen.add(storage.data_ptr())
+            self._kept.append(tensor)  # keeps the address from being given to another tensor while we count
+            self.bytes += storage.nbytes()
+        return tensor
+
+    def __enter__(self) -> SavedBytes:
+        self._hooks.__enter__()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._hooks.__exit__(*error)
+
+
+def storages(module: nn.Module) -> set[int]:
+    """Addresses of a module's own tensors: autograd keeps references to them, not copies."""
+    owned = (*module.parameters(), *module.buffers())
+    return {tensor.untyped_storage().data_ptr() for tensor in owned}
+
+
+def fixed_bytes(module: nn.Module, optimizer: str) -> int:
+    """Weights, gradients and optimiser state of `module`: 3 copies for SGD with momentum, 4 for Adam."""
+    copies = 3 if optimizer == "sgd" else 4
+    weights = sum(value.numel() * value.element_size() for value in module.parameters() if value.requires_grad)
+    return weights * copies
+
+
+def available_bytes(device: torch.device) -> int:
+    """Free memory on `device`, within the container's limit."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    return int(psutil.virtual_memory().available)
+
+
+def require_memory(estimate: MemoryEstimate, batch_size: int, device: torch.device, arm: str) -> None:
+    """Refuse a batch that will not fit.
+
+    Raises:
+        RequestError: with the estimate, what is free, and the largest batch that would fit.
+    """
+    free = available_bytes(device)
+    needed = estimate.total(batch_size)
+    if needed <= free:
+        return
+    fitting = max((free - estimate.fixed) // max(estimate.per_image, 1), 0)
+    remedy = f"give --batch-size {fitting} or less" if fitting else "give a smaller network"
+    raise RequestError(
+        f"batch size {batch_size} is estimated to need {needed / 2**30:.1f} GiB for arm {arm}, but {free / 2**30:.1f} "
+        f"GiB are free on {device.type}: {remedy}."
+    )
+
+
+def reset_peak(device: torch.device) -> None:
+    """Start measuring peak memory anew, where the system can."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        with open("/proc/self/clear_refs", "w") as file:  # noqa: PTH123 (no seek on a proc file)
+            file.write("5")
+    except OSError:
+        return
+
+
+def peak_megabytes(device: torch.device) -> float:
+    """Peak memory since `reset_peak`: of the GPU's allocator, or this process's resident set."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device)) / 2**20
+    try:
+        with open("/proc/self/status") as file:  # noqa: PTH123
+            for line in file:
+                if line.startswith("VmHWM:"):
+                    return float(line.split()[1]) / 1024
+    except OSError:
+        pass
+    return float(psutil.Process().memory_info().rss) / 2**20

@@ -1,0 +1,56 @@
+"""Loading ahead: the next batches are made in a thread while the step runs."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterator
+from typing import TypeVar
+
+Item = TypeVar("Item")
+
+
+class _End:
+    """Marks the end of the stream, with the error that ended it, if one did."""
+
+    def __init__(self, error: BaseException | None) -> None:
+        self.error = error
+
+
+def prefetch(items: Iterator[Item], depth: int = 2) -> Iterator[Item]:
+    """Yield `items` in order, keeping up to `depth` of them ready. Errors are raised where they would have been."""
+    ready: queue.Queue[Item | _End] = queue.Queue(maxsize=depth)
+    stopped = threading.Event()
+
+    def put(item: Item | _End) -> None:
+        while not stopped.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+                return
+            except queue.Full:
+                continue
+
+    def work() -> None:
+        error: BaseException | None = None
+        try:
+            for item in items:
+                put(item)
+                if stopped.is_set():
+                    return
+        except BaseException as raised:
+            error = raised
+        put(_End(error))
+
+    thread = threading.Thread(target=work, name="prefetch", daemon=True)
+    thread.start()
+    try:
+        while True:
+            item = ready.get()
+            if isinstance(item, _End):
+                if item.error is not None:
+                    raise item.error
+                return
+            yield item
+    finally:
+        stopped.set()
+        thread.join()

@@ -1,0 +1,62 @@
+"""Looking at an arm before it trains: tap shapes, memory, and the time of a step."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from densedistill.distill.arm import Arm
+from densedistill.distill.data import TaskData
+from densedistill.distill.memory import PROBE_IMAGES, MemoryEstimate, SavedBytes, fixed_bytes, storages
+from densedistill.distill.objective import Objective
+from densedistill.distill.outputs import Batch
+from densedistill.distill.plan import Plan
+from densedistill.distill.runtime import Runtime
+from densedistill.distill.step import DistillationStep
+from densedistill.distill.taps import Tapped
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """Shapes of a network's answer to one training batch."""
+
+    output: torch.Size
+    taps: dict[str, torch.Size]
+
+
+def sample_batch(data: TaskData, count: int, runtime: Runtime, seed: int = 0) -> Batch:
+    """The first `count` training images as a training batch."""
+    images = np.arange(count, dtype=np.int64) % len(data.train)
+    plan = Plan(images=images, views=np.zeros(count, dtype=np.int64))
+    return next(iter(data.train.batches([plan], seed=seed, device=runtime.device)))
+
+
+@torch.no_grad()
+def shapes(network: nn.Module, taps: Sequence[str], batch: Batch) -> Shapes:
+    """Shapes of the output and the taps; the network's statistics stay as they are."""
+    training = network.training
+    with Tapped(network.eval(), taps) as tapped:
+        answer = tapped(batch["input"])
+    network.train(training)
+    return Shapes(answer.output.shape, {path: feature.shape for path, feature in answer.taps.items()})
+
+
+def estimate_memory(arm: Arm, batch: Batch, runtime: Runtime) -> MemoryEstimate:
+    """What one step of `arm` keeps, from a step of `PROBE_IMAGES` images on a copy of its network."""
+    objective = Objective(arm.terms)
+    few = {key: value[:PROBE_IMAGES] for key, value in batch.items()}
+    taught = arm.teacher(few) if arm.teacher is not None and objective.needs_teacher else None
+    network = copy.deepcopy(arm.network).to(runtime.device)
+    step = DistillationStep(network, arm.spec.taps if taught is not None else (), objective).to(runtime.device)
+    step.train()
+    with SavedBytes(ignored=storages(step)) as saved, runtime.autocast():
+        step(few, taught)
+    step.close()
+    return MemoryEstimate(
+        fixed=fixed_bytes(step, arm.recipe.optimizer), per_image=saved.bytes // len(few["input"])
+    )

@@ -1,0 +1,126 @@
+"""The result of a run: arms side by side, and what follows from comparing them."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from densedistill.distill.config import Resolved
+from densedistill.distill.data import TaskData
+from densedistill.distill.run_dir import SCHEMA
+from densedistill.distill.spec import MetricSpec
+
+COPIED = (
+    "arm",
+    "generation",
+    "role",
+    "teacher",
+    "network",
+    "params",
+    "init",
+    "val",
+    "test",
+    "tests",
+    "fidelity",
+    "epochs",
+    "seconds",
+    "images_per_second",
+    "peak_memory_mb",
+    "notes",
+)
+
+
+def gap_closed(student: float | None, scratch: float | None, teacher: float | None, *, higher: bool) -> float | None:
+    """(student - scratch) / (teacher - scratch): 0 is no better than no teacher, 1 is as good as the teacher.
+
+    None without one of the three, or where the teacher does not beat the scratch student: there is no gap to close.
+    """
+    if student is None or scratch is None or teacher is None:
+        return None
+    gap = teacher - scratch if higher else scratch - teacher
+    if gap <= 0:
+        return None
+    return (student - scratch if higher else scratch - student) / gap
+
+
+def retention(student: float | None, teacher: float | None) -> float | None:
+    """Student / teacher, or None without one of them."""
+    return student / teacher if student is not None and teacher else None
+
+
+def compare(records: Sequence[Mapping[str, Any]], metric: MetricSpec) -> list[dict[str, Any]]:
+    """The arms' records with `gap_closed` and `retention`, each against its own teacher and its generation's scratch."""
+    by_name = {record["arm"]: record for record in records}
+    compared = []
+    for record in records:
+        teacher = by_name.get(record["teacher"] or "")
+        scratch = by_name.get(f"gen_{record['generation']:02d}_scratch")
+        teacher_test = None if teacher is None else teacher["test"]
+        scratch_test = None if scratch is None else scratch["test"]
+        compared.append(
+            {key: record[key] for key in COPIED}
+            | {
+                "gap_closed": gap_closed(record["test"], scratch_test, teacher_test, higher=metric.higher_is_better),
+                "retention": retention(record["test"], teacher_test),
+            }
+        )
+    return compared
+
+
+def describe_data(data: TaskData) -> dict[str, Any]:
+    """The data as result.json has it."""
+    return {
+        "name": data.name,
+        "embedded": data.embedded,
+        "train": len(data.train),
+        "val": len(data.val.ids),
+        "tests": {name: len(images.ids) for name, images in data.tests.items()},
+        "fingerprint": data.fingerprint,
+        "notes": list(data.notes),
+    }
+
+
+def make_result(
+    resolved: Resolved,
+    data: TaskData,
+    records: Sequence[Mapping[str, Any]],
+    environment: Mapping[str, Any],
+    command: Sequence[str],
+) -> dict[str, Any]:
+    """result.json, schema 1."""
+    config, metric = resolved.config, resolved.spec.metric
+    arms = [record["arm"] for record in records]
+    references = resolved.spec.presets[config.preset].references
+    return {
+        "schema": SCHEMA,
+        "task": config.task,
+        "preset": config.preset,
+        "method": config.method["name"],
+        "seed": config.seed,
+        "command": list(command),
+        "data": describe_data(data),
+        "metric": {"name": metric.name, "unit": metric.unit, "higher_is_better": metric.higher_is_better},
+        "arms": compare(records, metric),
+        "references": [asdict(reference) for reference in references if reference.arm in arms],
+        "environment": {**environment, "commit": commit(), "system": platform.platform()},
+    }
+
+
+def commit() -> str | None:
+    """The commit of the checkout this code runs from, with `+changes` where it was edited; None outside of one."""
+    root = Path(__file__).resolve().parents[1]
+    if not (root / ".git").exists():
+        return None
+
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", "-C", str(root), *words], capture_output=True, text=True, timeout=10, check=True)
+        return done.stdout.strip()
+
+    try:
+        return git("rev-parse", "--short=12", "HEAD") + ("+changes" if git("status", "--porcelain") else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

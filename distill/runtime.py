@@ -1,0 +1,145 @@
+"""Where and how a run computes: device, precision, processes. Accelerate does the work."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import sys
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedDataParallelKwargs
+
+from densedistill.distill.errors import RequestError
+
+Precision = Literal["auto", "fp32", "bf16", "fp16"]
+
+
+def cpu_has_bf16() -> bool:
+    """Whether this processor multiplies bf16 natively (AVX-512 BF16, AMX or Arm BF16): otherwise it only emulates it."""
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that `name` (`auto`, `cpu`, `cuda`, `cuda:1`, `mps`) means here.
+
+    Raises:
+        RequestError: it is not there, or is no device name.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise RequestError(f"device '{name}' is no device name: give auto, cpu, cuda, cuda:N or mps.") from None
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise RequestError(
+            f"device '{name}' is not there: PyTorch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices; "
+            "give --device cpu, or install a build of PyTorch and a driver for your GPU."
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise RequestError("device 'mps' is not there: PyTorch sees no Apple GPU; give --device cpu.")
+    return device
+
+
+def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
+    """`auto` is bf16 where the device computes in it natively, fp32 elsewhere.
+
+    Raises:
+        RequestError: fp16 on a CPU.
+    """
+    if precision == "auto":
+        native = torch.cuda.is_bf16_supported(including_emulation=False) if device.type == "cuda" else cpu_has_bf16()
+        return "bf16" if native and device.type != "mps" else "fp32"
+    if precision == "fp16" and device.type == "cpu":
+        raise RequestError("precision 'fp16' needs a GPU for its gradient scaling: give bf16, fp32 or auto on a CPU.")
+    return precision
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Accelerate's handle with the choices that were made."""
+
+    accelerator: Accelerator
+    device: torch.device
+    precision: Literal["fp32", "bf16", "fp16"]
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes."""
+        return bool(self.accelerator.is_main_process)
+
+    @property
+    def rank(self) -> int:
+        """This process's number."""
+        return int(self.accelerator.process_index)
+
+    @property
+    def processes(self) -> int:
+        """How many processes train together."""
+        return int(self.accelerator.num_processes)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        """Mixed precision for a forward pass, as the run has it."""
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        dtype = torch.bfloat16 if self.precision == "bf16" else torch.float16
+        return torch.autocast(self.device.type, dtype=dtype)
+
+    def environment(self) -> dict[str, object]:
+        """What a reader needs to repeat a figure: versions, device, precision, threads, processes."""
+        return {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "device": self.device.type if self.device.type == "cpu" else torch.cuda.get_device_name(self.device),
+            "processor": processor_name(),
+            "precision": self.precision,
+            "threads": torch.get_num_threads(),
+            "processes": self.processes,
+            "compile": "off",
+        }
+
+
+def processor_name() -> str:
+    """The processor's model name, or its architecture where the system does not say."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def start_runtime(device: str, precision: Precision) -> Runtime:
+    """Start Accelerate for this process; under `torchrun` it joins the others.
+
+    Raises:
+        RequestError: the device or the precision is not to be had here.
+    """
+    resolved = resolve_device(device)
+    chosen = resolve_precision(precision, resolved)
+    # Accelerate keeps one state for a process and refuses a second precision; a second run may well have one.
+    AcceleratorState._reset_state()
+    if resolved.type == "cuda" and resolved.index is not None:
+        torch.cuda.set_device(resolved)
+    accelerator = Accelerator(
+        cpu=resolved.type == "cpu",
+        mixed_precision={"fp32": "no"}.get(chosen, chosen),
+        # Batch-norm statistics are averaged before each use instead (see `batch_norm.py`): a broadcast would drop
+        # what the other processes saw.
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
+    expected = int(os.environ.get("WORLD_SIZE", "1"))
+    if accelerator.num_processes != expected:
+        print(
+            f"densedistill: WORLD_SIZE is {expected}, but Accelerate joined {accelerator.num_processes} processes",
+            file=sys.stderr,
+        )
+    return Runtime(accelerator=accelerator, device=resolved if resolved.index else accelerator.device, precision=chosen)

@@ -1,0 +1,181 @@
+"""The frozen types a task is made of. The engine reads these and never asks which task it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from densedistill.distill.data import TaskData
+from densedistill.distill.metrics.base import Metric
+from densedistill.distill.objective import LossTerm
+from densedistill.distill.outputs import Batch
+from densedistill.distill.recipe import FROZEN, Recipe
+
+Argument = bool | int | float | str | list[int] | None
+
+
+class NetworkSpec(BaseModel):
+    """A network by name, with the arguments that the data does not decide."""
+
+    model_config = FROZEN
+
+    name: str
+    """A builder's name, such as `timm/resnet101` or `swinir-s`."""
+    arguments: dict[str, Argument] = Field(default_factory=dict)
+    """Added to what the task derives from the data (classes, scale, input size); these win."""
+    taps: tuple[str, ...] = ()
+    """Module paths whose outputs the losses may read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reference:
+    """A figure from a reference document. It stands beside ours and is never mixed in."""
+
+    arm: str
+    value: float
+    metric: str
+    split: str
+    """The part of the data the reference measured on."""
+    source: str
+    note: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TermContext:
+    """What a method may know when it builds its loss terms."""
+
+    has_teacher: bool
+    student_taps: Mapping[str, torch.Size]
+    """Shapes of the tapped features for one training batch."""
+    teacher_taps: Mapping[str, torch.Size]
+    seed: int
+    """For the initialisation of projectors, so that it leaves the student's alone."""
+    pretrained: str
+    """The run's policy on provider's weights: `auto`, `required` or `none`."""
+    warn: Callable[[str], None]
+    """Says something to the user and records it with the arm."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Method:
+    """A distillation method: parameters with their defaults, and the loss terms they make."""
+
+    name: str
+    summary: str
+    paper: str
+    parameters: BaseModel
+    """The defaults; `method.KEY=value` changes one."""
+    terms: Callable[[Any, TermContext], Sequence[LossTerm]]
+    """(parameters, context) -> terms. Terms that need a teacher are left out where there is none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MetricSpec:
+    """Which metric a task is judged by."""
+
+    name: str
+    unit: str
+    higher_is_better: bool
+    make: Callable[[Any], Metric]
+    """(the task's data options) -> a fresh metric."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PanelCell:
+    """One cell of the report's sample panels."""
+
+    image: np.ndarray | None
+    """uint8 (H, W, 3), or None for a cell of text."""
+    caption: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panels:
+    """How to show a sample. Each function gets one image's tensors, without the batch dimension."""
+
+    picture: Callable[[Mapping[str, Tensor], TaskData], PanelCell]
+    """(one image's batch entries, data) -> the input."""
+    truth: Callable[[Mapping[str, Tensor], TaskData], PanelCell]
+    prediction: Callable[[Tensor, TaskData], PanelCell]
+    """(finished prediction, data) -> what an arm made of it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preset:
+    """The numbers of a run: chain, recipe, data and method. A task's machinery is the same for all its presets."""
+
+    summary: str
+    chain: tuple[NetworkSpec, ...]
+    """Networks by generation; the first is the teacher."""
+    recipe: Recipe
+    data: BaseModel
+    method: str
+    method_parameters: Mapping[str, object] = field(default_factory=dict)
+    """Changes to the method's own defaults."""
+    generation_recipes: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
+    """Changes to the recipe for single generations; 1 is the teacher."""
+    pretrained_teacher_recipe: Mapping[str, object] = field(default_factory=dict)
+    """Changes for generation 1 when it starts from the provider's weights."""
+    references: tuple[Reference, ...] = ()
+    generations: int = 2
+
+    def __post_init__(self) -> None:
+        """Reject a chain too short for the default number of generations."""
+        if not 1 <= self.generations <= len(self.chain):
+            raise ValueError(f"generations is {self.generations}, but the chain has {len(self.chain)} networks")
+
+
+def no_taps(_network: str) -> tuple[str, ...]:
+    """For tasks whose methods read outputs only."""
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskSpec:
+    """A task: data, networks, losses and metric. All of it is data or pure functions."""
+
+    name: str
+    summary: str
+    metric: MetricSpec
+    methods: Mapping[str, Method]
+    presets: Mapping[str, Preset]
+    load_data: Callable[[Any], TaskData]
+    """(data options) -> the data set with its split."""
+    network_arguments: Callable[[str, Any, TaskData], Mapping[str, Argument]]
+    """(network name, data options, data) -> arguments that follow from the data."""
+    taps: Callable[[str], tuple[str, ...]] = field(default=no_taps)
+    """(network name) -> module paths the task's methods read, for a network named on the command line."""
+    predict: Callable[[nn.Module, Tensor], Tensor]
+    """(network, input of any size) -> raw output of that size; pads and crops where the network needs it."""
+    finish: Callable[[Tensor], Tensor]
+    """Raw output -> what the metric reads: probabilities, or an image in [0, 1]."""
+    panels: Panels
+
+    def __post_init__(self) -> None:
+        """Collect every fault of the spec and raise once."""
+        faults = []
+        if not self.name.isidentifier():
+            faults.append(f"name {self.name!r} must be an identifier, such as 'edges'")
+        if not self.presets:
+            faults.append("presets is empty: give at least 'demo'")
+        if not self.methods:
+            faults.append("methods is empty: give at least one")
+        for key, preset in self.presets.items():
+            if preset.method not in self.methods:
+                faults.append(f"preset '{key}' names method '{preset.method}', which is none of {sorted(self.methods)}")
+        for key, method in self.methods.items():
+            if key != method.name:
+                faults.append(f"method '{method.name}' is filed under '{key}'")
+        if faults:
+            raise ValueError(f"task '{self.name}': " + "; ".join(faults))
+
+
+def single(batch: Batch, place: int) -> dict[str, Tensor]:
+    """The entries of one image of a batch."""
+    return {key: value[place] for key, value in batch.items()}

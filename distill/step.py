@@ -1,0 +1,32 @@
+"""One step's computation as a module: student and objective together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from densedistill.distill.objective import Objective
+from densedistill.distill.outputs import Batch, Prediction, StepOutputs
+from densedistill.distill.taps import Tapped
+
+
+class DistillationStep(nn.Module):
+    """Student and objective in one module, so that data parallelism averages the projectors' gradients too."""
+
+    def __init__(self, student: nn.Module, taps: Sequence[str], objective: Objective) -> None:
+        super().__init__()
+        self.student = student
+        self.objective = objective
+        self._tapped = Tapped(student, taps)
+
+    def forward(self, batch: Batch, teacher: Prediction | None) -> dict[str, Tensor]:
+        """Unweighted scalar losses by term name; `total` is their weighted sum."""
+        answer = self._tapped(batch["input"])
+        student = Prediction(output=answer.output.float(), taps=answer.taps)
+        losses = self.objective(StepOutputs(batch=batch, student=student, teacher=teacher))
+        return {**losses, "total": self.objective.total(losses)}
+
+    def close(self) -> None:
+        """Remove the taps, so that the student can be used elsewhere."""
+        self._tapped.close()

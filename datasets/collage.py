@@ -1,0 +1,84 @@
+"""Collages: overlapping pieces filled with textures of photographs, whose boundaries are known exactly.
+
+Edges inside a texture are no boundaries, so a network has to learn what bounds a piece. The photographs of train, val
+and test are disjoint: a network cannot recognise a texture of the test.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from densedistill.datasets.collage_shapes import cut_texture, draw_piece
+from densedistill.datasets.photos import Role, load_photo, texture_photos
+
+_ROLE_CODES = {"train": 0, "val": 1, "test": 2}
+_SHADOW = 0.45
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Collages:
+    """A set of collages with their exact segmentation; N images of S x S pixels."""
+
+    images: np.ndarray
+    """(N, S, S, 3) uint8."""
+    labels: np.ndarray
+    """(N, S, S) uint8: 0 the background, 1, 2, ... the pieces, later ones on top of earlier ones."""
+    photographs: tuple[str, ...]
+    """Where the textures come from."""
+
+
+def make_collages(role: Role, count: int, size: int, seed: int) -> Collages:
+    """`count` collages for a part of the split; a pure function of its arguments.
+
+    Raises:
+        DataError: an embedded photograph is missing.
+    """
+    names = texture_photos(role)
+    photos = [load_photo(name) for name in names]
+    images = np.empty((count, size, size, 3), np.uint8)
+    labels = np.empty((count, size, size), np.uint8)
+    for place in range(count):
+        rng = np.random.default_rng([seed, _ROLE_CODES[role], place])
+        images[place], labels[place] = _compose(rng, photos, size)
+    return Collages(images=images, labels=labels, photographs=names)
+
+
+def label_boundaries(labels: np.ndarray) -> np.ndarray:
+    """(..., H, W) labels to (..., H, W) bool: pixels with another label above, below, left or right of them.
+
+    Both sides of a boundary are marked, so it is two pixels thick and mirrors with its image.
+    """
+    boundary = np.zeros(labels.shape, bool)
+    down = labels[..., 1:, :] != labels[..., :-1, :]
+    across = labels[..., :, 1:] != labels[..., :, :-1]
+    boundary[..., 1:, :] |= down
+    boundary[..., :-1, :] |= down
+    boundary[..., :, 1:] |= across
+    boundary[..., :, :-1] |= across
+    return boundary
+
+
+def _compose(rng: np.random.Generator, photos: list[np.ndarray], size: int) -> tuple[np.ndarray, np.ndarray]:
+    pieces = int(rng.integers(4, 9))
+    order = np.concatenate([rng.permutation(len(photos)) for _ in range(1 + pieces // len(photos))])
+    image = cut_texture(rng, photos[order[0]], size)
+    labels = np.zeros((size, size), np.uint8)
+    for label in range(1, pieces + 1):
+        cover = draw_piece(rng, size)
+        image *= 1.0 - _SHADOW * _shadow(rng, cover)[..., None]
+        image += cover[..., None] * (cut_texture(rng, photos[order[label]], size) - image)
+        labels[cover >= 0.5] = label
+    noisy = image + rng.normal(0.0, 2.0, image.shape)
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labels
+
+
+def _shadow(rng: np.random.Generator, cover: np.ndarray) -> np.ndarray:
+    """(S, S) in [0, 1]: the piece's soft shadow, which tempts a detector that looks for contrast alone."""
+    size = cover.shape[0]
+    offset = rng.integers(-size // 32, size // 32 + 1, 2)
+    shifted = np.roll(cover, offset, axis=(0, 1))
+    blurred = Image.fromarray((shifted * 255.0).astype(np.uint8)).filter(ImageFilter.GaussianBlur(size / 48))
+    return np.asarray(blurred).astype(np.float64) / 255.0

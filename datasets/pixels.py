@@ -1,0 +1,127 @@
+"""Image files to 8-bit arrays, by one rule for every data set of this package.
+
+Grayscale is copied to three channels; transparency is laid over white; a palette is looked up; of 16-bit
+samples the high byte is kept. Pixels are taken as stored: an EXIF orientation is not applied, so that a mask
+drawn on the stored pixels fits.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from densedistill.datasets.base import DataError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The image files directly in `folder`, by name; empty where there is none or no such folder."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file())
+
+
+def by_stem(files: list[Path]) -> dict[str, Path]:
+    """`files` by name without suffix.
+
+    Raises:
+        DataError: two files differ in their suffix alone.
+    """
+    found: dict[str, Path] = {}
+    for path in files:
+        if path.stem in found:
+            raise DataError(
+                f"{found[path.stem]} and {path.name} have the same name but for the suffix: keep one of them"
+            )
+        found[path.stem] = path
+    return found
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8.
+
+    Raises:
+        DataError: the file is missing, truncated or no image.
+    """
+    image = _decoded(path)
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.array(image.convert("RGB"))
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """(H, W) uint8, 255 = full; a file whose largest value is 1 is read as 0/1.
+
+    Raises:
+        DataError: the file is missing, truncated or no image.
+    """
+    mask = np.array(_decoded(path).convert("L"))
+    return mask * np.uint8(255) if mask.max(initial=0) == 1 else mask
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) from the file's header, without decoding the image.
+
+    Raises:
+        DataError: the file is missing or no image.
+    """
+    with _opened(path) as image:
+        return image.height, image.width
+
+
+def file_digest(path: Path) -> bytes:
+    """SHA-256 of the file's bytes.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).digest()
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+
+
+def to_planes(pixels: np.ndarray) -> np.ndarray:
+    """(H, W, C) or (H, W) to contiguous (C, H, W)."""
+    planes = pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+    return np.ascontiguousarray(planes)
+
+
+def _decoded(path: Path) -> Image.Image:
+    """The decoded image, in a mode of 8 bits a sample."""
+    with _opened(path) as image:
+        image.load()
+        return _eight_bits(image, path)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns about damaged metadata, which this package never reads.
+            warnings.simplefilter("ignore", UserWarning)
+            with Image.open(path) as image:
+                yield image
+    except FileNotFoundError as error:
+        raise DataError(f"there is no image {path}") from error
+    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+        raise DataError(f"cannot read the image {path}: {error}; replace or remove the file") from error
+
+
+def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
+    if image.mode.startswith("I"):
+        values = np.array(image).astype(np.int64)
+        if values.min(initial=0) < 0 or values.max(initial=0) > 0xFFFF:
+            raise DataError(f"{path} has samples beyond 16 bits: save it with 8 or 16 bits a sample")
+        return Image.fromarray((values >> 8).astype(np.uint8))
+    if image.mode == "F":
+        raise DataError(f"{path} has floating-point samples: save it with 8 or 16 bits a sample")
+    return image.copy()

@@ -1,0 +1,269 @@
+"""Super-resolution data: high-resolution images, their degraded inputs, and aligned random patches of both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from densedistill.datasets.base import DataError, TaskData
+from densedistill.datasets.bicubic import imresize_8bit
+from densedistill.datasets.dense import DenseEval, DenseTrain
+from densedistill.datasets.holdout import fingerprint, hold_out
+from densedistill.datasets.photos import load_photo, super_resolution_photos
+from densedistill.datasets.pixels import file_digest, image_size, read_rgb, to_planes
+from densedistill.datasets.sr_degradation import Degradation, degrade
+from densedistill.datasets.sr_sources import (
+    HrImage,
+    default_tests,
+    default_training,
+    find_images,
+    set_label,
+    with_low_resolution,
+)
+
+_VAL_IMAGES = 8
+_LONGEST_PHOTO = 800
+
+
+class SuperResolutionData(BaseModel):
+    """Which images, which scale, which degradation."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Literal["photos", "folder"] = "photos"
+    """`photos`: the embedded photographs. `folder`: folders of high-resolution images below `root`."""
+    root: Path | None = None
+    train: tuple[str, ...] = ()
+    """Named sets (`t91`, `bsds500-train`, ...) or folders, absolute or relative to `root`. Empty: `root`/train, the
+    root's own images, or T91 and BSDS500 train, whichever is there first."""
+    val: int | None = Field(default=None, ge=1)
+    """Whole training images held out for selection. None: 8, or a fifth of the images where that is fewer."""
+    tests: tuple[str, ...] = ()
+    """Named sets or folders. Empty: `root`/test; as many images of the root as are in val, held out as well; or
+    Set5 and B100."""
+    scale: int = Field(default=4, ge=2, le=8)
+    hr_patch: int = Field(default=160, ge=8)
+    """Side of a training patch in the high-resolution image, a multiple of `scale`."""
+    degradation: Degradation = Degradation()
+    augment: bool = True
+    """Random flips and quarter turns of training patches."""
+    split_seed: int = 0
+    limit: int | None = Field(default=None, ge=1)
+    """At most this many images in train, in val and in each test set."""
+
+    @model_validator(mode="after")
+    def _check(self) -> SuperResolutionData:
+        if self.hr_patch % self.scale:
+            below = self.hr_patch // self.scale * self.scale
+            raise ValueError(
+                f"hr_patch {self.hr_patch} is not a multiple of scale {self.scale}: "
+                f"give {below} or {below + self.scale}"
+            )
+        if self.name == "photos" and (self.root or self.train or self.tests or self.val):
+            raise ValueError("the embedded photos have a fixed split: give root, train, val, tests to name='folder'")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Part:
+    """The images of one part of a split, degraded."""
+
+    names: Sequence[str]
+    low: Sequence[np.ndarray]
+    high: Sequence[np.ndarray]
+    digests: Sequence[bytes]
+
+    def evaluation(self) -> DenseEval:
+        return DenseEval(ids=self.names, inputs=self.low, targets=self.high, max_batch=1)
+
+    def entries(self) -> list[tuple[str, bytes]]:
+        return list(zip(self.names, self.digests, strict=True))
+
+
+def load_super_resolution(options: SuperResolutionData) -> TaskData:
+    """Batches: `input` (B, 3, h, w) and `target` (B, 3, scale x h, scale x w), both in [0, 1].
+
+    Every high-resolution image is degraded once, whole, and kept as bytes; patches are cut from the result, so a
+    patch's border is what it would be inside a test image. Evaluation is one whole image at a time.
+
+    Raises:
+        DataError: images are missing, unreadable, too small for a patch, or in both training and test.
+    """
+    return _load_photos(options) if options.name == "photos" else _load_folders(options)
+
+
+def super_resolution_tests(options: SuperResolutionData) -> dict[str, DenseEval]:
+    """The test sets alone, by name, without training data; a root that holds images itself is one set.
+
+    Raises:
+        DataError: as `load_super_resolution`.
+    """
+    if options.name == "photos":
+        return {"photos": _photo_part("test", options).evaluation()}
+    root = _root(options)
+    found = _find_tests(root, options.tests or default_tests(root) or (".",), options)
+    return {label: _load_part(images, options).evaluation() for label, images in found.items()}
+
+
+def _load_photos(options: SuperResolutionData) -> TaskData:
+    train, val, test = (_photo_part(role, options) for role in ("train", "val", "test"))
+    notes = (
+        f"photographs of scikit-image and scikit-learn: train on {', '.join(train.names)}; "
+        f"val {', '.join(val.names)}; test {', '.join(test.names)}",
+        f"photographs longer than {_LONGEST_PHOTO} pixels are reduced by a whole factor first",
+    )
+    return _task_data("photos", train, val, {"photos": test}, notes, options)
+
+
+def _photo_part(role: Literal["train", "val", "test"], options: SuperResolutionData) -> _Part:
+    names = super_resolution_photos(role)[: options.limit]
+    pairs = [_degraded(_reduced(load_photo(name)), options) for name in names]
+    return _Part(
+        names=names,
+        low=[low for low, _ in pairs],
+        high=[high for _, high in pairs],
+        digests=[high.tobytes() for _, high in pairs],
+    )
+
+
+def _reduced(pixels: np.ndarray) -> np.ndarray:
+    factor = -(-max(pixels.shape[:2]) // _LONGEST_PHOTO)
+    return imresize_8bit(pixels, (pixels.shape[0] // factor, pixels.shape[1] // factor))
+
+
+def _load_folders(options: SuperResolutionData) -> TaskData:
+    root = _root(options)
+    sources = options.train or default_training(root)
+    found = [image for name in sources for image in _prefixed(root, name, len(sources) > 1)]
+    large = [image for image in found if min(image_size(image.path)) >= options.hr_patch]
+    if not large:
+        raise DataError(
+            f"none of the {len(found)} training images is as large as a patch of {options.hr_patch}: "
+            "give a smaller hr_patch or larger images"
+        )
+    count = options.val or min(_VAL_IMAGES, max(1, len(large) // 5))
+    kept, val = hold_out(large, count, options.split_seed, stream="val")
+    names = options.tests or default_tests(root)
+    notes = [f"train: {', '.join(set_label(root, name) for name in sources)}; {count} whole images held out for val"]
+    if names:
+        tests = _find_tests(root, names, options)
+    else:
+        kept, held = hold_out(kept, count, options.split_seed, stream="test")
+        tests = {"held-out": held}
+        notes.append(f"no test folder: {count} more images held out of train for test")
+    if len(large) < len(found):
+        notes.append(f"{len(found) - len(large)} images smaller than a patch of {options.hr_patch} left out")
+    parts = {label: _load_part(images, options) for label, images in tests.items()}
+    given = [label for label, images in tests.items() if any(image.low for image in images)]
+    notes.append(f"test inputs: published for {', '.join(given) or 'none'}, made by the suite for all others")
+    train = _load_part(kept, options)
+    held_out = _load_part(val, options)
+    _refuse_leaks((train, held_out), parts)
+    return _task_data("folder", train, held_out, parts, tuple(notes), options)
+
+
+def _root(options: SuperResolutionData) -> Path:
+    if options.root is None:
+        raise DataError("data 'folder' needs a root: give --data-root or set DENSEDISTILL_DATA")
+    if not options.root.is_dir():
+        raise DataError(f"the data root {options.root} is not a folder: give the folder of your images")
+    return options.root
+
+
+def _prefixed(root: Path, name: str, several: bool) -> list[HrImage]:
+    label = set_label(root, name)
+    images = find_images(root, name)
+    if not several:
+        return images
+    return [HrImage(name=f"{label}/{image.name}", path=image.path, crop=image.crop) for image in images]
+
+
+def _find_tests(root: Path, names: Sequence[str], options: SuperResolutionData) -> dict[str, list[HrImage]]:
+    plain = options.degradation == Degradation()
+    found: dict[str, list[HrImage]] = {}
+    for name in names:
+        label = set_label(root, name)
+        if label in found:
+            raise DataError(f"two test sets are called '{label}': rename one of the folders")
+        images = find_images(root, name)
+        found[label] = with_low_resolution(root, name, images, options.scale) if plain else images
+    return found
+
+
+def _load_part(images: Sequence[HrImage], options: SuperResolutionData) -> _Part:
+    chosen = images[: options.limit]
+    pairs = [_load_pair(image, options) for image in chosen]
+    return _Part(
+        names=[image.name for image in chosen],
+        low=[low for low, _ in pairs],
+        high=[high for _, high in pairs],
+        digests=[file_digest(image.path) for image in chosen],
+    )
+
+
+def _load_pair(image: HrImage, options: SuperResolutionData) -> tuple[np.ndarray, np.ndarray]:
+    pixels = read_rgb(image.path)
+    if image.crop is not None:
+        pixels = pixels[: image.crop[0], : image.crop[1]]
+    if min(pixels.shape[:2]) < options.scale:
+        raise DataError(f"{image.path} is smaller than the scale {options.scale}: remove it")
+    if image.low is None:
+        return _degraded(pixels, options)
+    low = read_rgb(image.low)
+    height, width = low.shape[0] * options.scale, low.shape[1] * options.scale
+    if height > pixels.shape[0] or width > pixels.shape[1]:
+        raise DataError(
+            f"{image.low} of {low.shape[1]}x{low.shape[0]} times {options.scale} is larger than {image.path} "
+            f"of {pixels.shape[1]}x{pixels.shape[0]}: they are not a pair of this scale"
+        )
+    return to_planes(low), to_planes(pixels[:height, :width])
+
+
+def _degraded(pixels: np.ndarray, options: SuperResolutionData) -> tuple[np.ndarray, np.ndarray]:
+    low = degrade(pixels, options.scale, options.degradation)
+    height, width = low.shape[0] * options.scale, low.shape[1] * options.scale
+    return to_planes(low), to_planes(pixels[:height, :width])
+
+
+def _refuse_leaks(used: Sequence[_Part], tests: Mapping[str, _Part]) -> None:
+    seen = {digest: name for part in used for name, digest in part.entries()}
+    for label, part in tests.items():
+        for name, digest in part.entries():
+            if digest in seen:
+                raise DataError(
+                    f"the training image '{seen[digest]}' is the source of '{name}' in the test set '{label}': "
+                    "train on other images"
+                )
+
+
+def _task_data(
+    name: str,
+    train: _Part,
+    val: _Part,
+    tests: Mapping[str, _Part],
+    notes: tuple[str, ...],
+    options: SuperResolutionData,
+) -> TaskData:
+    described = f"degradation in training and test: {options.degradation.describe(options.scale)}"
+    limited = () if options.limit is None else (f"limited to {options.limit} images a part",)
+    parts = {"train": train, "val": val, **{f"test {label}": part for label, part in tests.items()}}
+    return TaskData(
+        name=name,
+        embedded=name == "photos",
+        train=DenseTrain(
+            inputs=train.low,
+            targets=train.high,
+            crop=options.hr_patch // options.scale,
+            scale=options.scale,
+            symmetry="dihedral" if options.augment else "none",
+        ),
+        val=val.evaluation(),
+        tests={label: part.evaluation() for label, part in tests.items()},
+        fingerprint=fingerprint({label: part.entries() for label, part in parts.items()}),
+        notes=(described, *notes, *limited),
+    )

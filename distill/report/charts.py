@@ -1,0 +1,261 @@
+"""The report's figures, drawn by matplotlib without pyplot and returned as self-contained SVG."""
+
+from __future__ import annotations
+
+import base64
+import io
+import itertools
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
+from densedistill.distill.report import words
+from densedistill.distill.report.facts import ArmFacts, EpochFacts, RunFacts
+from densedistill.distill.report.summary import Basis, basis, partner
+
+# Okabe and Ito 2008, "Color Universal Design", without black and yellow: apart for every common colour vision.
+_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B6B6B")
+_DASHES: Mapping[words.Kind, tuple[float, ...]] = {"scratch": (4.0, 2.0), "direct": (1.2, 1.6)}
+_STYLE: dict[Any, Any] = {
+    "font.size": 9.5,
+    "axes.edgecolor": "#9aa1ab",
+    "axes.labelcolor": "#3b424c",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "grid.color": "#e6e9ee",
+    "text.color": "#3b424c",
+    "xtick.color": "#5b6470",
+    "ytick.color": "#5b6470",
+    "svg.fonttype": "path",
+    "svg.hashsalt": "densedistill",
+}
+_LOG_RATIO = 20.0
+_MARKED_EPOCHS = 30
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Stroke:
+    """How an arm is drawn in every figure of its run."""
+
+    colour: str
+    dashes: tuple[float, ...]
+    """Lengths on and off in line widths; empty for a solid line."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chart:
+    """One figure."""
+
+    title: str
+    note: str
+    source: str
+    """The SVG as a data URI."""
+    alternative: str
+    """The figure in words, for those who cannot see it."""
+
+
+def strokes(arms: Sequence[str]) -> dict[str, Stroke]:
+    """A colour for each arm in order; the dashes tell controls from the chain."""
+    return {
+        arm: Stroke(colour=colour, dashes=_DASHES.get(words.parse_arm(arm).kind, ()))
+        for arm, colour in zip(arms, itertools.cycle(_PALETTE), strict=False)
+    }
+
+
+def training_charts(run: RunFacts) -> list[Chart]:
+    """Curves over epochs: the metric, validation and training loss, each loss term, the learning rate."""
+    metric = run.metric
+    axis = words.in_unit(metric.name, metric.unit)
+    charts = [
+        _curves(run, f"{words.title(metric.name)} on validation", axis, lambda line: line.val.get(metric.name)),
+        _curves(run, "Validation loss", "loss", lambda line: line.val_loss, loss=True),
+        _curves(
+            run,
+            "Training loss",
+            "loss",
+            lambda line: line.train_loss,
+            loss=True,
+            note="Arms with a teacher add its terms: compare shapes here, not heights.",
+        ),
+    ]
+    for name in dict.fromkeys(name for line in run.epochs for name in line.losses):
+        charts.append(_term(run, name))
+    charts.append(_curves(run, "Learning rate", "learning rate", lambda line: line.learning_rate))
+    return [chart for chart in charts if chart is not None]
+
+
+def outcome_charts(run: RunFacts) -> list[Chart]:
+    """The arms against each other: figure by size, and how much of its teacher's figure each arm keeps."""
+    return [chart for chart in (_by_size(run, basis(run)), _retention(run)) if chart is not None]
+
+
+def _term(run: RunFacts, name: str) -> Chart | None:
+    return _curves(
+        run,
+        f"Loss term: {words.label(name)}",
+        "loss, unweighted",
+        lambda line: line.losses.get(name),
+        loss=True,
+    )
+
+
+def _curves(
+    run: RunFacts,
+    title: str,
+    axis: str,
+    read: Callable[[EpochFacts], float | None],
+    *,
+    loss: bool = False,
+    note: str = "",
+) -> Chart | None:
+    """One line for each arm that has the figure; None where no arm has it."""
+    found = {arm.arm: _points(run.lines_of(arm.arm), read) for arm in run.arms}
+    series = {arm: points for arm, points in found.items() if points}
+    if not series:
+        return None
+    figure, axes = _canvas()
+    looks = strokes([arm.arm for arm in run.arms])
+    for place, (arm, points) in enumerate(series.items()):
+        # The later lie on top and are thinner, so that arms with equal values all show.
+        _line(axes, points, looks[arm], width=3.0 - 1.6 * place / max(1, len(series) - 1))
+    values = [value for points in series.values() for _, value in points]
+    if loss and min(values) > 0 and max(values) / min(values) > _LOG_RATIO:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.yaxis.set_minor_locator(NullLocator())
+        axis += ", log scale"
+    axes.set_xlabel("epoch")
+    axes.set_ylabel(axis)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    named = words.roles([arm.arm for arm in run.arms])
+    ends = "; ".join(f"{named[arm]} ends at {points[-1][1]:.4g}" for arm, points in series.items())
+    return Chart(title=title, note=note, source=_encode(figure), alternative=f"{title} by epoch: {ends}.")
+
+
+def _points(lines: Iterable[EpochFacts], read: Callable[[EpochFacts], float | None]) -> list[tuple[int, float]]:
+    return [(line.epoch, value) for line in lines if (value := read(line)) is not None and math.isfinite(value)]
+
+
+def _line(axes: Axes, points: Sequence[tuple[int, float]], stroke: Stroke, width: float) -> None:
+    axes.plot(
+        [epoch for epoch, _ in points],
+        [value for _, value in points],
+        color=stroke.colour,
+        linestyle=(0, stroke.dashes) if stroke.dashes else "solid",
+        linewidth=width,
+        marker="o" if len(points) <= _MARKED_EPOCHS else "",
+        markersize=width + 1.2,
+    )
+
+
+def _by_size(run: RunFacts, on: Basis) -> Chart | None:
+    """A point for each arm; an arrow from scratch to distilled shows what the teacher brought."""
+    sized = [arm for arm in run.arms if arm.params and math.isfinite(_place(arm, on)[1])]
+    if len(sized) < 2:
+        return None
+    figure, axes = _canvas()
+    looks = strokes([arm.arm for arm in run.arms])
+    for arm in sized:
+        stroke = looks[arm.arm]
+        x, y = _place(arm, on)
+        scratch = partner(arm, sized, "scratch")
+        if words.parse_arm(arm.arm).kind == "distilled" and scratch is not None:
+            axes.annotate(
+                "",
+                xy=(x, y),
+                xytext=_place(scratch, on),
+                arrowprops={"arrowstyle": "->", "color": "#9aa1ab", "shrinkA": 5, "shrinkB": 5},
+            )
+        axes.plot(
+            [x],
+            [y],
+            marker="o",
+            markersize=8,
+            color=stroke.colour,
+            markerfacecolor="white" if stroke.dashes else stroke.colour,
+            markeredgewidth=1.8,
+        )
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(NullLocator())
+    ticks = _sizes(sized)
+    axes.set_xticks(ticks, [words.parameters(size) for size in ticks])
+    axes.margins(x=0.12, y=0.18)
+    axes.set_xlabel("parameters, log scale")
+    axes.set_ylabel(words.in_unit(run.metric.name, run.metric.unit))
+    return Chart(
+        title=f"{words.title(run.metric.name)} by size",
+        note=f"Measured on {on.where}; open circles are controls, an arrow leads from scratch to distilled.",
+        source=_encode(figure),
+        alternative=f"{words.label(run.metric.name)} against the number of parameters of {len(sized)} arms.",
+    )
+
+
+def _place(arm: ArmFacts, on: Basis) -> tuple[float, float]:
+    value = on.value(arm)
+    return float(arm.params or 0), math.nan if value is None else value
+
+
+def _sizes(arms: Sequence[ArmFacts]) -> list[int]:
+    """The arms' parameter counts, without those too close on a log axis to be told apart."""
+    sizes = sorted({arm.params for arm in arms if arm.params})
+    apart = 0.12 * math.log(sizes[-1] / sizes[0])
+    kept = sizes[:1]
+    for size in sizes[1:]:
+        if math.log(size / kept[-1]) > apart:
+            kept.append(size)
+    return kept
+
+
+def _retention(run: RunFacts) -> Chart | None:
+    shares = [(arm, arm.retention) for arm in reversed(run.arms) if arm.retention is not None]
+    kept = [(arm, retention) for arm, retention in shares if math.isfinite(retention)]
+    if not kept:
+        return None
+    figure, axes = _canvas()
+    looks = strokes([arm.arm for arm in run.arms])
+    named = words.roles([arm.arm for arm in run.arms])
+    for place, (arm, retention) in enumerate(kept):
+        hollow = bool(looks[arm.arm].dashes)
+        colour = looks[arm.arm].colour
+        axes.barh(place, 100 * retention, 0.55, color="white" if hollow else colour, edgecolor=colour, linewidth=1.6)
+        axes.text(100 * retention, place, f"  {words.share(retention)}", va="center", ha="left")
+    axes.axvline(100, color="#9aa1ab", linewidth=1, linestyle=(0, (3, 3)))
+    axes.set_xlim(0, max(118.0, 118 * max(retention for _, retention in kept)))
+    axes.set_ylim(-0.8, max(len(kept), 3) - 0.2)
+    axes.set_yticks(range(len(kept)), [named[arm.arm] for arm, _ in kept])
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False)
+    axes.set_xlabel(f"{words.label(run.metric.name)} of the teacher kept (%)")
+    told = "; ".join(f"{named[arm.arm]} {words.share(retention)}" for arm, retention in reversed(kept))
+    return Chart(
+        title="Retention",
+        note="The student's figure divided by its teacher's; the dashed line is the teacher.",
+        source=_encode(figure),
+        alternative=f"Retention: {told}.",
+    )
+
+
+def _canvas() -> tuple[Figure, Axes]:
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(5.6, 3.2), layout="constrained")
+        axes = figure.subplots()
+        axes.ticklabel_format(axis="y", useOffset=False)
+    return figure, axes
+
+
+def _encode(figure: Figure) -> str:
+    """The figure as a data URI: an image of its own, so that ids of two figures cannot meet."""
+    written = io.BytesIO()
+    with matplotlib.rc_context(_STYLE):
+        figure.savefig(written, format="svg", metadata={"Date": None})
+    return f"data:image/svg+xml;base64,{base64.b64encode(written.getvalue()).decode('ascii')}"

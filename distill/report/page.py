@@ -1,0 +1,209 @@
+"""The report of a run: one file that carries its pictures and style and needs nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from densedistill.distill.report import words
+from densedistill.distill.report.charts import Stroke, outcome_charts, strokes, training_charts
+from densedistill.distill.report.facts import ArmFacts, RunFacts, read_run
+from densedistill.distill.report.panels import read_panels
+from densedistill.distill.report.summary import basis, summarise
+
+_HERE = Path(__file__).parent
+_SLOW_COLUMNS = ("epochs", "time", "images/s", "peak memory")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tile:
+    """One arm's figure at the head of the page."""
+
+    role: str
+    figure: str
+    note: str
+    stroke: Stroke
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TableRow:
+    """One arm in a table: who it is, then its cells in the order of the head."""
+
+    role: str
+    arm: str
+    finished: bool
+    stroke: Stroke
+    network: str
+    init: str
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """Heads of the cells and one row for each arm."""
+
+    heads: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write `report.html` into a run folder, finished or not, and return its path.
+
+    The file is self-contained: style inline, figures and pictures as data URIs, no script and no request. It replaces
+    an earlier one in one step.
+
+    Raises:
+        RequestError: `run_dir` holds no run, or one of the run's files cannot be read.
+    """
+    target = run_dir / "report.html"
+    page = render(read_run(run_dir))
+    handle, name = tempfile.mkstemp(dir=run_dir, prefix=".report-", suffix=".html")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(page)
+        Path(name).chmod(0o644)
+        Path(name).replace(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+    return target
+
+
+def render(run: RunFacts) -> str:
+    """The report as HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    names = [arm.arm for arm in run.arms]
+    named, looks = words.roles([*names, *(reference.arm for reference in run.references)]), strokes(names)
+    return environment.get_template("report.html.j2").render(
+        run=run,
+        style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
+        metric_label=words.title(run.metric.name),
+        summary=_unbroken(summarise(run)),
+        tiles=_tiles(run, named, looks),
+        legend=[(named[arm], looks[arm]) for arm in names],
+        arms=_arms_table(run, named, looks),
+        every_metric=_every_metric(run, named, looks),
+        references=_references(run, named),
+        panels=read_panels(run.folder),
+        training=training_charts(run),
+        outcome=outcome_charts(run),
+        fidelity=_fidelity(run, named, looks),
+        data=_data(run),
+    )
+
+
+def _tiles(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, Stroke]) -> list[Tile]:
+    on = basis(run)
+    return [
+        Tile(
+            role=named[arm.arm],
+            figure=words.figure(on.value(arm), run.metric.unit),
+            note=_tile_note(arm),
+            stroke=looks[arm.arm],
+        )
+        for arm in run.arms
+    ]
+
+
+def _tile_note(arm: ArmFacts) -> str:
+    if not arm.finished:
+        return f"epoch {arm.epochs}, no result yet"
+    if arm.gap_closed is not None and words.parse_arm(arm.arm).kind != "scratch":
+        return f"{words.share(arm.gap_closed)} of the gap closed" if arm.gap_closed >= 0 else "behind scratch"
+    return f"{words.parameters(arm.params)} parameters"
+
+
+def _arms_table(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, Stroke]) -> Table:
+    tests = _test_names(run.arms)
+    heads = ("parameters", "val", *(f"test: {name}" for name in tests), "gap closed", "retention", *_SLOW_COLUMNS)
+    rows = []
+    for arm in run.arms:
+        figures = (arm.val, *(arm.tests.get(name, {}).get(run.metric.name) for name in tests))
+        cells = (
+            words.parameters(arm.params),
+            *(words.figure(value, run.metric.unit) for value in figures),
+            words.share(arm.gap_closed),
+            words.share(arm.retention),
+            words.count(arm.epochs),
+            words.duration(arm.seconds),
+            words.rate(arm.images_per_second),
+            words.memory(arm.peak_memory_mb),
+        )
+        rows.append(_row(arm, cells, named, looks))
+    return Table(heads=heads, rows=tuple(rows))
+
+
+def _every_metric(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, Stroke]) -> dict[str, Table]:
+    """A table for each test set with every metric measured on it."""
+    tables = {}
+    for test in _test_names(run.arms):
+        scored = [(arm, arm.tests[test]) for arm in run.arms if test in arm.tests]
+        metrics = list(dict.fromkeys(name for _, figures in scored for name in figures))
+        rows = (
+            _row(arm, [words.figure(figures.get(name), _unit(run, name)) for name in metrics], named, looks)
+            for arm, figures in scored
+        )
+        tables[test] = Table(heads=tuple(words.label(name) for name in metrics), rows=tuple(rows))
+    return tables
+
+
+def _fidelity(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, Stroke]) -> Table | None:
+    measured = [arm for arm in run.arms if arm.fidelity]
+    if not measured:
+        return None
+    heads = list(dict.fromkeys(name for arm in measured for name in arm.fidelity))
+    rows = (_row(arm, [words.figure(arm.fidelity.get(name)) for name in heads], named, looks) for arm in measured)
+    return Table(heads=tuple(words.label(name) for name in heads), rows=tuple(rows))
+
+
+def _row(arm: ArmFacts, cells: Sequence[str], named: Mapping[str, str], looks: Mapping[str, Stroke]) -> TableRow:
+    return TableRow(
+        role=named[arm.arm],
+        arm=arm.arm,
+        finished=arm.finished,
+        stroke=looks[arm.arm],
+        network=arm.network or words.ABSENT,
+        init=arm.init or words.ABSENT,
+        cells=tuple(cells),
+    )
+
+
+def _references(run: RunFacts, named: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
+    return [
+        (named[entry.arm], words.figure(entry.value, run.metric.unit), entry.split, entry.source)
+        for entry in run.references
+    ]
+
+
+def _data(run: RunFacts) -> list[tuple[str, str]]:
+    data = run.data
+    counts = [("training images", data.train), ("validation images", data.val)]
+    counts += [(f"test images, {name}", int(images)) for name, images in data.tests.items()]
+    facts = [("name", data.name), *((name, words.count(value)) for name, value in counts if value is not None)]
+    return [(name, value) for name, value in (*facts, ("fingerprint", data.fingerprint)) if value]
+
+
+def _unbroken(sentences: str) -> str:
+    """Figures kept on one line with their units."""
+    return re.sub(r"(?<=\d) (?=(?:%|dB|points|[kMG])(?![A-Za-z]))", "\N{NO-BREAK SPACE}", sentences)
+
+
+def _test_names(arms: Sequence[ArmFacts]) -> list[str]:
+    return list(dict.fromkeys(name for arm in arms for name in arm.tests))
+
+
+def _unit(run: RunFacts, metric: str) -> str:
+    return run.metric.unit if metric == run.metric.name else words.unit_of(metric)

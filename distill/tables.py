@@ -1,0 +1,82 @@
+"""What a finished run prints: a table of its arms and, apart from it, the reference's figures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from densedistill.distill.report import words
+from densedistill.distill.report.facts import ArmFacts, arm_facts, data_facts, metric_facts, reference_facts
+from densedistill.distill.report.values import fields
+
+
+def arms_table(result: Mapping[str, Any]) -> Table:
+    """The arms of a decoded `result.json`, one row each; the caption tells how they began and on which data."""
+    arms = arm_facts(result)
+    data = data_facts(fields(result.get("data")))
+    metric = metric_facts(fields(result.get("metric")))
+    named = words.roles([arm.arm for arm in arms])
+    direction = "higher" if metric.higher_is_better else "lower"
+    heads = ("params", "val", "test", "gap closed", "retention", "seconds")
+    table = _table(f"{words.in_unit(metric.name, metric.unit)} ({direction} is better)", "arm, network", heads)
+    for arm in arms:
+        table.add_row(
+            Text.assemble(named[arm.arm], "\n", (arm.network or words.ABSENT, "dim")),
+            words.parameters(arm.params),
+            words.figure(arm.val, metric.unit, bare=True),
+            words.figure(arm.test, metric.unit, bare=True),
+            words.share(arm.gap_closed),
+            words.share(arm.retention),
+            words.ABSENT if arm.seconds is None else f"{arm.seconds:.0f}",
+        )
+    where = f"{'embedded data' if data.embedded else 'data'}: {data.name or words.ABSENT}"
+    tested = next(iter(data.tests), "")
+    table.caption = Text(" · ".join((_beginnings(arms, named), where, *([f"test: {tested}"] if tested else []))))
+    return table
+
+
+def references_table(result: Mapping[str, Any]) -> Table | None:
+    """The published figures beside a decoded `result.json`, none of them measured by the run; None without any."""
+    references = reference_facts(result)
+    if not references:
+        return None
+    metric = metric_facts(fields(result.get("metric")))
+    arms = [arm.arm for arm in arm_facts(result)]
+    named = words.roles([*arms, *(reference.arm for reference in references)])
+    table = _table("figures of the reference, not measured here", "arm", (words.in_unit(metric.name, metric.unit),))
+    table.add_column("split")
+    table.add_column("source", overflow="fold")
+    for reference in references:
+        table.add_row(
+            Text(named[reference.arm]),
+            words.figure(reference.value, metric.unit, bare=True),
+            Text(reference.split),
+            Text(reference.source),
+        )
+    return table
+
+
+def _table(title: str, first: str, figures: Sequence[str]) -> Table:
+    table = Table(
+        title=Text(title, style="bold"),
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+        caption_justify="left",
+        pad_edge=False,
+    )
+    table.add_column(first, overflow="fold")
+    for head in figures:
+        table.add_column(Text(head), justify="right")
+    return table
+
+
+def _beginnings(arms: Sequence[ArmFacts], named: Mapping[str, str]) -> str:
+    """`init: random`, or arm by arm where they differ."""
+    kinds = {arm.init or words.ABSENT for arm in arms}
+    if len(kinds) <= 1:
+        return f"init: {next(iter(kinds), words.ABSENT)}"
+    return "init: " + ", ".join(f"{named[arm.arm]} {arm.init or words.ABSENT}" for arm in arms)

@@ -1,0 +1,33 @@
+"""`spandrel/FILE`: a published image-to-image checkpoint, whose architecture spandrel reads off its keys."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+
+from densedistill.backbones.errors import NetworkError
+from densedistill.backbones.spec import Built
+from densedistill.backbones.weights import read_state_dict
+
+
+def build(name: str, fetch: bool) -> Built:
+    """The network in the file `name`, without spandrel's wrapper: images in [0, 1], (B, 3, H, W).
+
+    The file is the weights: `fetch` changes nothing.
+
+    Raises:
+        NetworkError: the file is missing, unreadable, holds code, or is of no architecture spandrel knows.
+    """
+    del fetch
+    path = Path(name)
+    state = read_state_dict(path)
+    try:
+        descriptor = ModelLoader(device="cpu").load_from_state_dict(dict(state))
+    except UnsupportedModelError as error:
+        raise NetworkError(
+            f"spandrel knows no architecture with the keys of {path} (first: {next(iter(state), 'none')})."
+        ) from error
+    if not isinstance(descriptor, ImageModelDescriptor):
+        raise NetworkError(f"{path} holds a {descriptor.architecture.name}, which needs more than an image as input.")
+    return Built(module=descriptor.model, init=f"file {path.name}")

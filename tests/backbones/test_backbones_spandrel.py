@@ -1,0 +1,38 @@
+"""Published checkpoints through spandrel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from spandrel.architectures.Compact import SRVGGNetCompact
+
+from densedistill.backbones import NetworkError, build, create, load_weights
+
+
+def _checkpoint(path: Path) -> SRVGGNetCompact:
+    torch.manual_seed(0)
+    network = SRVGGNetCompact(num_in_ch=3, num_out_ch=3, num_feat=16, num_conv=2, upscale=2).eval()
+    torch.save({"params": network.state_dict()}, path)
+    return network
+
+
+def test_a_checkpoint_becomes_the_bare_network_with_its_weights(tmp_path: Path) -> None:
+    expected = _checkpoint(tmp_path / "net.pth")
+    built = build(f"spandrel/{tmp_path / 'net.pth'}", pretrained="required")
+    assert built.init == "file net.pth"
+    images = torch.rand(1, 3, 8, 8)
+    with torch.inference_mode():
+        assert torch.equal(built.module.eval()(images), expected(images))
+    load_weights(create(f"spandrel/{tmp_path / 'net.pth'}"), tmp_path / "net.pth")
+
+
+def test_unreadable_checkpoints(tmp_path: Path) -> None:
+    with pytest.raises(NetworkError, match="no weight file"):
+        create(f"spandrel/{tmp_path / 'none.pth'}")
+    torch.save({"strange.weight": torch.zeros(2)}, tmp_path / "strange.pth")
+    with pytest.raises(NetworkError, match=r"no architecture .*strange\.weight"):
+        create(f"spandrel/{tmp_path / 'strange.pth'}")
+    with pytest.raises(NetworkError, match="no argument 'scale'"):
+        create(f"spandrel/{tmp_path / 'strange.pth'}", scale=2)

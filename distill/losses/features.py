@@ -171,9 +171,7 @@ def _check_pairs(
     pairs: Sequence[tuple[str, str]], student_channels: Sequence[int], teacher_channels: Sequence[int]
 ) -> None:
     if not pairs:
-        raise RequestError(
-            "feature matching has no pair of taps: give at least one (student tap, teacher tap)"
-        )
+        raise RequestError("feature matching has no pair of taps: give at least one (student tap, teacher tap)")
     if not len(pairs) == len(student_channels) == len(teacher_channels):
         raise RequestError(
             f"{len(pairs)} pairs of taps, {len(student_channels)} student and "

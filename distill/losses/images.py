@@ -63,7 +63,7 @@ class Perceptual(nn.Module):
     """`perceptual_l1` between the student's output and the target, through a frozen extractor.
 
     The extractor is held in a tuple, out of reach of `nn.Module`'s registry, since it is no part of what is
-    trained. It appears in neither `parameters()` nor `state_dict()`, so no optimizer, checkpoint, gradient clip
+    trained. It appears in neither `parameters()` nor `state_dict()`: no optimizer, checkpoint, gradient clip
     or process group sees it; `train()` cannot wake its dropout or batch-norm, nor `half()` round its weights.
     It follows the images it is given to their device.
     """

@@ -19,9 +19,7 @@ from densedistill.distill.losses.checks import (
 )
 from densedistill.distill.losses.precision import widened
 
-_ONE_CHANNEL = (
-    "softmax over fewer than two classes is constant, so give two or more classes or a loss for maps"
-)
+_ONE_CHANNEL = "softmax over fewer than two classes is constant, so give two or more classes or a loss for maps"
 _TWO_CLASSES = (
     "DKD needs three classes or more, because with a single class beside the target its non-target "
     "term is always 0, so use kd instead"
@@ -140,9 +138,7 @@ def mixed_cross_entropy(
     if mixed_target is None and mix is None:
         return plain_B.mean()
     if mixed_target is None or mix is None:
-        raise RequestError(
-            "a mixed batch needs both mixed_target and mix, but one is missing: give both or neither"
-        )
+        raise RequestError("a mixed batch needs both mixed_target and mix, but one is missing: give both or neither")
     _check_labels(mixed_target, logits)
     check_same_shape("mix", mix, "target", target)
     mixed_B = F.cross_entropy(wide_BK, mixed_target, reduction="none", label_smoothing=label_smoothing)
@@ -156,15 +152,14 @@ def _divergence(log_reference: Tensor, log_estimate: Tensor) -> Tensor:
 
 def _decoupled(scaled_BK: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities: target and not target (B, 2); the others given not target (B, K - 1)."""
-    # Gathered by index: selecting with a boolean mask would wait for the device to count it.
+    # By index: selecting with a boolean mask would wait for the device to count it.
     place = torch.arange(scaled_BK.shape[1] - 1, device=scaled_BK.device)
     others = place + (place >= target[:, None])
-    log_all_BK = F.log_softmax(scaled_BK, dim=1)
-    log_target_B1 = log_all_BK.gather(1, target[:, None])
-    # 1 - p(target) would round to 0 for a confident network; the sum of the others in log space does not.
-    log_rest_B1 = log_all_BK.gather(1, others).logsumexp(dim=1, keepdim=True)
-    log_others = F.log_softmax(scaled_BK.gather(1, others), dim=1)
-    return torch.cat((log_target_B1, log_rest_B1), dim=1), log_others
+    others_BK = scaled_BK.gather(1, others)
+    # From the log-odds, since 1 - p(target) and its gradient round to 0 for a confident network.
+    odds_B1 = scaled_BK.gather(1, target[:, None]) - others_BK.logsumexp(dim=1, keepdim=True)
+    binary = torch.cat((F.logsigmoid(odds_B1), F.logsigmoid(-odds_B1)), dim=1)
+    return binary, F.log_softmax(others_BK, dim=1)
 
 
 def _check_labels(target: Tensor, logits: Tensor) -> None:

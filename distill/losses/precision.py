@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor
 
@@ -11,6 +13,9 @@ def widened(values: Tensor) -> Tensor:
     return values if values.dtype == torch.float64 else values.float()
 
 
-def without_autocast(values: Tensor) -> torch.autocast:
+def without_autocast(values: Tensor) -> AbstractContextManager[object]:
     """A context in which convolutions on the device of `values` keep the precision of their inputs."""
-    return torch.autocast(device_type=values.device.type, enabled=False)
+    device_type = values.device.type
+    if not torch.amp.is_autocast_available(device_type):
+        return nullcontext()
+    return torch.autocast(device_type, enabled=False)

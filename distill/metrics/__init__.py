@@ -1,1 +1,8 @@
-"""distill/metrics."""
+"""Metrics: figures over a split, and of each image."""
+
+from densedistill.distill.metrics.accuracy import Accuracy, expected_calibration_error
+from densedistill.distill.metrics.base import Metric
+from densedistill.distill.metrics.dice import Dice
+from densedistill.distill.metrics.image_quality import PSNR_CAP, ImageQuality
+
+__all__ = ["PSNR_CAP", "Accuracy", "Dice", "ImageQuality", "Metric", "expected_calibration_error"]

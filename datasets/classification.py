@@ -1,0 +1,206 @@
+"""Classification data by name: what may be asked for, and how it becomes a training set and evaluation sets."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from densedistill.datasets.augment import ClassificationAugmentation, ColorJitter
+from densedistill.datasets.base import DataError, EvalSet, TaskData
+from densedistill.datasets.cifar import read_cifar10, read_cifar100
+from densedistill.datasets.decoding import stack
+from densedistill.datasets.imagefolder import read_imagefolder
+from densedistill.datasets.labelled import (
+    ClassificationSource,
+    LabelledImages,
+    first_per_class,
+    hold_out_per_class,
+)
+from densedistill.datasets.memory import (
+    MemoryEvalSet,
+    MemoryTrainSet,
+    Normalisation,
+    TrainingOptions,
+    measure,
+)
+from densedistill.datasets.mixing import Mixing
+from densedistill.datasets.photo_crops import read_photo_crops
+from densedistill.datasets.tiny_imagenet import read_tiny_imagenet
+from densedistill.datasets.workers import WorkerEvalSet, WorkerTrainSet
+
+__all__ = [
+    "ClassificationAugmentation",
+    "ClassificationData",
+    "ColorJitter",
+    "Mixing",
+    "classification_names",
+    "load_classification",
+]
+
+_DEFAULT_VAL_SIZE = 0.1
+_MEASURED_IMAGES = 5000
+
+
+class ClassificationData(BaseModel):
+    """Which classification data to load, and how."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = "photo-crops"
+    """`cifar10`, `cifar100`, `tiny-imagenet`, `imagefolder`, or the embedded `photo-crops`."""
+    root: Path | None = None
+    """The folder that holds the data set; None: the environment variable DENSEDISTILL_DATA."""
+    input_size: int | None = Field(default=None, ge=8)
+    """Height and width of the images, in pixels; None: the data set's own (224 for `imagefolder`)."""
+    val_size: int | float | None = Field(default=None, gt=0)
+    """Training images to hold out for validation: a number, or a share below 1. None: a tenth. Only for data sets
+    without a validation part of their own."""
+    split_seed: int = 0
+    """Names the split; independent of the run's seed, so that runs of different seeds compare."""
+    limit: int | None = Field(default=None, ge=1)
+    """Training images to keep of each class, for short runs; None: all."""
+    augmentation: ClassificationAugmentation = ClassificationAugmentation()
+    workers: int = Field(default=2, ge=0)
+    """Processes that decode images where the set exceeds the memory budget; 0: none, the training process itself."""
+    memory_budget_mb: int = Field(default=2048, ge=0)
+    """The set is held as uint8 pixels up to this size (MiB); above it images are decoded by `workers`."""
+    download: bool = False
+    """Fetch CIFAR's archive, with its checksum verified, where `root` lacks it."""
+
+
+_Reader = Callable[[ClassificationData], ClassificationSource]
+
+_READERS: Mapping[str, _Reader] = {
+    "cifar10": lambda options: read_cifar10(_root(options), options.download),
+    "cifar100": lambda options: read_cifar100(_root(options), options.download),
+    "tiny-imagenet": lambda options: read_tiny_imagenet(_root(options)),
+    "imagefolder": lambda options: read_imagefolder(_root(options)),
+    "photo-crops": lambda options: read_photo_crops(options.split_seed),
+}
+
+
+def classification_names() -> tuple[str, ...]:
+    """Every data set that `load_classification` knows."""
+    return tuple(_READERS)
+
+
+def load_classification(options: ClassificationData) -> TaskData:
+    """Read, split and prepare a classification data set.
+
+    A validation part is held out of train where the data set has none; selection never sees the test part. Images are
+    resized to `input_size` once (antialiased bicubic, shorter side, central square).
+
+    Raises:
+        DataError: the name is unknown; the data is missing, damaged, or has a class that training lacks.
+    """
+    if options.name not in _READERS:
+        nearest = difflib.get_close_matches(options.name, _READERS, n=1, cutoff=0.5)
+        hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
+        raise DataError(f"unknown classification data '{options.name}'.{hint} Choose one of: {', '.join(_READERS)}.")
+    return _prepare(_split(_READERS[options.name](options), options), options)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Split:
+    """A source after its validation part is held out and its training part is cut to the limit."""
+
+    source: ClassificationSource
+    train: LabelledImages
+    val: LabelledImages
+    fingerprint: str
+    notes: tuple[str, ...]
+
+
+def _root(options: ClassificationData) -> Path:
+    """The folder to read from, which exists."""
+    given = options.root or os.environ.get("DENSEDISTILL_DATA")
+    if not given:
+        raise DataError(
+            f"{options.name} needs a folder: give root (--data-root) or set DENSEDISTILL_DATA; "
+            "the embedded photo-crops need none"
+        )
+    root = Path(given).expanduser()
+    if not root.is_dir():
+        raise DataError(f"the data folder {root} for {options.name} does not exist: give a folder that does")
+    return root
+
+
+def _split(source: ClassificationSource, options: ClassificationData) -> _Split:
+    places = np.arange(len(source.train))
+    notes = list(source.notes)
+    val, held = source.val, np.empty(0, dtype=np.int64)
+    if val is None:
+        size = _DEFAULT_VAL_SIZE if options.val_size is None else options.val_size
+        places, held = hold_out_per_class(source.train.labels, size, options.split_seed)
+        val = source.train.select(held)
+        notes.append(f"{len(held)} training images held out for validation (split seed {options.split_seed})")
+    elif options.val_size is not None:
+        raise DataError(f"{source.name} has a validation part of its own ({len(val)} images): val_size cannot be given")
+    if options.limit is not None:
+        kept = first_per_class(source.train.labels[places], options.limit, options.split_seed)
+        places = places[kept]
+        notes.append(f"at most {options.limit} training images per class")
+    digest = hashlib.sha256(source.digest.encode())
+    digest.update(places.astype("<i8").tobytes() + b"|" + held.astype("<i8").tobytes())
+    return _Split(
+        source=source,
+        train=source.train.select(places),
+        val=val,
+        fingerprint=f"sha256:{digest.hexdigest()}",
+        notes=tuple(notes),
+    )
+
+
+def _prepare(split: _Split, options: ClassificationData) -> TaskData:
+    """Hold the images as pixels where they fit the budget, and behind worker processes where they do not."""
+    source = split.source
+    size = options.input_size or source.native_size
+    normalisation = _normalisation(split, size)
+    training = TrainingOptions(augmentation=options.augmentation, normalisation=normalisation)
+    images = len(split.train) + len(split.val) + sum(len(test) for test in source.tests.values())
+    in_memory = images * 3 * size * size <= options.memory_budget_mb * 2**20
+
+    def evaluation(part: LabelledImages) -> EvalSet:
+        if in_memory:
+            return MemoryEvalSet(_pixels(part, size), part.labels, part.ids, normalisation)
+        return WorkerEvalSet(part, size, normalisation, options.workers)
+
+    train = (
+        MemoryTrainSet(_pixels(split.train, size), split.train.labels, training)
+        if in_memory
+        else WorkerTrainSet(split.train, size, training, options.workers)
+    )
+    resized = () if size == source.native_size else (f"resized to {size} pixels (antialiased bicubic)",)
+    return TaskData(
+        name=source.name,
+        train=train,
+        val=evaluation(split.val),
+        tests={name: evaluation(test) for name, test in source.tests.items()},
+        fingerprint=split.fingerprint,
+        embedded=source.embedded,
+        notes=split.notes + resized,
+        classes=source.classes,
+        input_mean=normalisation.mean,
+        input_std=normalisation.std,
+    )
+
+
+def _pixels(images: LabelledImages, size: int) -> Tensor:
+    return stack(images.images.read, len(images), size)
+
+
+def _normalisation(split: _Split, size: int) -> Normalisation:
+    """Published statistics, or those of up to 5000 training images spread evenly over the set."""
+    if split.source.normalisation is not None:
+        mean, std = split.source.normalisation
+        return Normalisation(mean=mean, std=std)
+    step = -(-len(split.train) // _MEASURED_IMAGES)
+    return measure(_pixels(split.train.select(np.arange(0, len(split.train), step)), size))

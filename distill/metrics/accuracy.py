@@ -93,8 +93,8 @@ def expected_calibration_error(confidence: Tensor, correct: Tensor, bins: int = 
 
 
 def _rank(probability_BK: Tensor, target: Tensor) -> Tensor:
-    """(B,) how many classes come before the target; K where the target's probability is not a number."""
+    """(B,) how many classes come before the target, 0 where it ranks first."""
     at_target_B1 = probability_BK.gather(1, target[:, None])
     lower_number = torch.arange(probability_BK.shape[1], device=target.device) < target[:, None]
-    ahead = ~(probability_BK <= at_target_B1) | ((probability_BK == at_target_B1) & lower_number)
+    ahead = (probability_BK > at_target_B1) | ((probability_BK == at_target_B1) & lower_number)
     return ahead.sum(dim=1)

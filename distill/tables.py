@@ -13,6 +13,9 @@ from densedistill.distill.report import words
 from densedistill.distill.report.facts import ArmFacts, arm_facts, data_facts, metric_facts, reference_facts
 from densedistill.distill.report.values import fields
 
+_FIRST_COLUMN = 24
+"""Columns of text for an arm and its network: with six figures beside it the table fits a terminal of 80."""
+
 
 def arms_table(result: Mapping[str, Any]) -> Table:
     """The arms of a decoded `result.json`, one row each; the caption tells how they began and on which data."""
@@ -21,7 +24,7 @@ def arms_table(result: Mapping[str, Any]) -> Table:
     metric = metric_facts(fields(result.get("metric")))
     named = words.roles([arm.arm for arm in arms])
     direction = "higher" if metric.higher_is_better else "lower"
-    heads = ("params", "val", "test", "gap closed", "retention", "seconds")
+    heads = ("params", "val", "test", "gap\nclosed", "retention", "seconds")
     table = _table(f"{words.in_unit(metric.name, metric.unit)} ({direction} is better)", "arm, network", heads)
     for arm in arms:
         table.add_row(
@@ -46,7 +49,7 @@ def references_table(result: Mapping[str, Any]) -> Table | None:
         return None
     metric = metric_facts(fields(result.get("metric")))
     arms = [arm.arm for arm in arm_facts(result)]
-    named = words.roles([*arms, *(reference.arm for reference in references)])
+    named = words.roles(arms, [reference.arm for reference in references])
     table = _table("figures of the reference, not measured here", "arm", (words.in_unit(metric.name, metric.unit),))
     table.add_column("split")
     table.add_column("source", overflow="fold")
@@ -66,9 +69,11 @@ def _table(title: str, first: str, figures: Sequence[str]) -> Table:
         box=box.SIMPLE_HEAD,
         title_justify="left",
         caption_justify="left",
+        collapse_padding=True,
         pad_edge=False,
+        show_edge=False,
     )
-    table.add_column(first, overflow="fold")
+    table.add_column(first, overflow="fold", min_width=_FIRST_COLUMN)
     for head in figures:
         table.add_column(Text(head), justify="right")
     return table

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import itertools
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -49,6 +48,8 @@ class Stroke:
     colour: str
     dashes: tuple[float, ...]
     """Lengths on and off in line widths; empty for a solid line."""
+    width: float
+    """Points. Later arms lie on top and are thinner, so that arms with equal values all show."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,8 +67,12 @@ class Chart:
 def strokes(arms: Sequence[str]) -> dict[str, Stroke]:
     """A colour for each arm in order; the dashes tell controls from the chain."""
     return {
-        arm: Stroke(colour=colour, dashes=_DASHES.get(words.parse_arm(arm).kind, ()))
-        for arm, colour in zip(arms, itertools.cycle(_PALETTE), strict=False)
+        arm: Stroke(
+            colour=_PALETTE[place % len(_PALETTE)],
+            dashes=_DASHES.get(words.parse_arm(arm).kind, ()),
+            width=3.0 - 1.6 * place / max(1, len(arms) - 1),
+        )
+        for place, arm in enumerate(arms)
     }
 
 
@@ -124,9 +129,8 @@ def _curves(
         return None
     figure, axes = _canvas()
     looks = strokes([arm.arm for arm in run.arms])
-    for place, (arm, points) in enumerate(series.items()):
-        # The later lie on top and are thinner, so that arms with equal values all show.
-        _line(axes, points, looks[arm], width=3.0 - 1.6 * place / max(1, len(series) - 1))
+    for arm, points in series.items():
+        _line(axes, points, looks[arm])
     values = [value for points in series.values() for _, value in points]
     if loss and min(values) > 0 and max(values) / min(values) > _LOG_RATIO:
         axes.set_yscale("log")
@@ -146,15 +150,15 @@ def _points(lines: Iterable[EpochFacts], read: Callable[[EpochFacts], float | No
     return [(line.epoch, value) for line in lines if (value := read(line)) is not None and math.isfinite(value)]
 
 
-def _line(axes: Axes, points: Sequence[tuple[int, float]], stroke: Stroke, width: float) -> None:
+def _line(axes: Axes, points: Sequence[tuple[int, float]], stroke: Stroke) -> None:
     axes.plot(
         [epoch for epoch, _ in points],
         [value for _, value in points],
         color=stroke.colour,
         linestyle=(0, stroke.dashes) if stroke.dashes else "solid",
-        linewidth=width,
+        linewidth=stroke.width,
         marker="o" if len(points) <= _MARKED_EPOCHS else "",
-        markersize=width + 1.2,
+        markersize=stroke.width + 1.2,
     )
 
 
@@ -176,15 +180,8 @@ def _by_size(run: RunFacts, on: Basis) -> Chart | None:
                 xytext=_place(scratch, on),
                 arrowprops={"arrowstyle": "->", "color": "#9aa1ab", "shrinkA": 5, "shrinkB": 5},
             )
-        axes.plot(
-            [x],
-            [y],
-            marker="o",
-            markersize=8,
-            color=stroke.colour,
-            markerfacecolor="white" if stroke.dashes else stroke.colour,
-            markeredgewidth=1.8,
-        )
+        face = "white" if stroke.dashes else stroke.colour
+        axes.plot([x], [y], "o", markersize=8, color=stroke.colour, markerfacecolor=face, markeredgewidth=1.8)
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
     ticks = _sizes(sized)
@@ -225,13 +222,11 @@ def _retention(run: RunFacts) -> Chart | None:
     looks = strokes([arm.arm for arm in run.arms])
     named = words.roles([arm.arm for arm in run.arms])
     for place, (arm, retention) in enumerate(kept):
-        hollow = bool(looks[arm.arm].dashes)
-        colour = looks[arm.arm].colour
-        axes.barh(place, 100 * retention, 0.55, color="white" if hollow else colour, edgecolor=colour, linewidth=1.6)
-        axes.text(100 * retention, place, f"  {words.share(retention)}", va="center", ha="left")
+        _bar(axes, place, retention, looks[arm.arm])
     axes.axvline(100, color="#9aa1ab", linewidth=1, linestyle=(0, (3, 3)))
-    axes.set_xlim(0, max(118.0, 118 * max(retention for _, retention in kept)))
-    axes.set_ylim(-0.8, max(len(kept), 3) - 0.2)
+    axes.set_xlim(0, 105 * max(1.0, *(retention for _, retention in kept)))
+    room = max(0.8, (4 - len(kept)) / 2)
+    axes.set_ylim(-room, len(kept) - 1 + room)
     axes.set_yticks(range(len(kept)), [named[arm.arm] for arm, _ in kept])
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False)
@@ -242,6 +237,27 @@ def _retention(run: RunFacts) -> Chart | None:
         note="The student's figure divided by its teacher's; the dashed line is the teacher.",
         source=_encode(figure),
         alternative=f"Retention: {told}.",
+    )
+
+
+def _bar(axes: Axes, place: int, retention: float, stroke: Stroke) -> None:
+    """A bar with its figure inside, or behind it where it is too short; controls are hollow."""
+    solid, roomy = not stroke.dashes, retention > 0.25
+    axes.barh(
+        place,
+        100 * retention,
+        0.55,
+        color=stroke.colour if solid else "white",
+        edgecolor=stroke.colour,
+        linewidth=1.6,
+    )
+    axes.text(
+        100 * retention,
+        place,
+        f"  {words.share(retention)}  ",
+        va="center",
+        ha="right" if roomy else "left",
+        color="white" if solid and roomy else stroke.colour,
     )
 
 

@@ -86,7 +86,8 @@ def render(run: RunFacts) -> str:
         lstrip_blocks=True,
     )
     names = [arm.arm for arm in run.arms]
-    named, looks = words.roles([*names, *(reference.arm for reference in run.references)]), strokes(names)
+    named = words.roles(names, [reference.arm for reference in run.references])
+    looks = strokes(names)
     return environment.get_template("report.html.j2").render(
         run=run,
         style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
@@ -97,7 +98,7 @@ def render(run: RunFacts) -> str:
         arms=_arms_table(run, named, looks),
         every_metric=_every_metric(run, named, looks),
         references=_references(run, named),
-        panels=read_panels(run.folder),
+        panels=read_panels(run.folder, names),
         training=training_charts(run),
         outcome=outcome_charts(run),
         fidelity=_fidelity(run, named, looks),

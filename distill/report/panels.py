@@ -63,8 +63,8 @@ class Panels:
     rows: tuple[Row, ...]
 
 
-def read_panels(folder: Path) -> Panels | None:
-    """The grid of a run folder; None where it has none or it is not finished being written."""
+def read_panels(folder: Path, arms: Sequence[str]) -> Panels | None:
+    """The grid of a run folder whose arms are `arms`; None where it has none or it is not finished being written."""
     path = folder / "panels" / "panels.json"
     try:
         listed = fields(json.loads(path.read_text(encoding="utf-8")))
@@ -74,7 +74,7 @@ def read_panels(folder: Path) -> Panels | None:
     rows = tuple(_row(folder, columns, row) for row in entries(listed.get("rows")))
     if not columns or not rows:
         return None
-    named = words.roles(columns)
+    named = words.roles(arms, columns)
     return Panels(columns=tuple(named[name] for name in columns), rows=rows)
 
 

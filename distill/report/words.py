@@ -64,17 +64,19 @@ def parse_arm(arm: str) -> ArmName:
     return ArmName(generation=generation, member="".join(members), kind=kind)
 
 
-def roles(arms: Sequence[str]) -> dict[str, str]:
+def roles(arms: Sequence[str], others: Sequence[str] = ()) -> dict[str, str]:
     """Each arm of a run in words, such as `student (distilled)`; distinct within the run.
 
-    A chain of two speaks of teacher and student; a longer one numbers its generations.
+    A chain of two speaks of teacher and student; a longer one numbers its generations. `others` are named beside them,
+    arms that did not run and columns that are no arms, and leave unchanged how the run's own are called.
     """
-    names = {arm: parse_arm(arm) for arm in arms}
-    longer = any(name.generation > 2 for name in names.values())
-    return {arm: _role(arm, name, longer) for arm, name in names.items()}
+    longer = any(parse_arm(arm).generation > 2 for arm in arms)
+    named = {other: _role(other, longer or parse_arm(other).generation > 2) for other in others}
+    return named | {arm: _role(arm, longer) for arm in arms}
 
 
-def _role(arm: str, name: ArmName, longer: bool) -> str:
+def _role(arm: str, longer: bool) -> str:
+    name = parse_arm(arm)
     if name.kind == "other":
         return arm
     if name.kind == "teacher" and not name.member:

@@ -129,26 +129,39 @@ def _from_pickles(layout: _Layout, files: Mapping[str, bytes], origin: Path) -> 
     digest = hashlib.sha256()
     for blob in files.values():
         digest.update(hashlib.sha256(blob).digest())
-    classes = tuple(content[layout.meta][layout.classes_key])
+    classes = tuple(content[layout.meta].get(layout.classes_key, ()))
+    for name in (*layout.train, layout.test):
+        _check(layout, content[name], len(classes), f"{origin}/{name}")
     return ClassificationSource(
         name=layout.name,
         classes=classes,
-        train=_part(layout, [content[name] for name in layout.train], "train", len(classes)),
-        tests={layout.name: _part(layout, [content[layout.test]], "test", len(classes))},
+        train=_part(layout, [content[name] for name in layout.train], "train"),
+        tests={layout.name: _part(layout, [content[layout.test]], "test")},
         digest=digest.hexdigest(),
         native_size=_SIZE,
         normalisation=layout.normalisation,
     )
 
 
-def _part(layout: _Layout, batches: list[dict[str, Any]], split: str, classes: int) -> LabelledImages:
-    rows = np.concatenate([batch["data"] for batch in batches])
-    labels = np.concatenate([np.asarray(batch[layout.label_key], dtype=np.int64) for batch in batches])
-    if rows.dtype != np.uint8 or rows.shape != (len(labels), 3 * _SIZE * _SIZE) or labels.max() >= classes:
+def _check(layout: _Layout, batch: Mapping[str, Any], classes: int, name: str) -> None:
+    """Refuse a file whose rows are not images, or whose labels are not theirs."""
+    rows, labels = batch.get("data"), batch.get(layout.label_key, [])
+    sound = (
+        isinstance(rows, np.ndarray)
+        and rows.dtype == np.uint8
+        and rows.shape == (len(labels), 3 * _SIZE * _SIZE)
+        and all(isinstance(label, int) and 0 <= label < classes for label in labels)
+    )
+    if not sound:
         raise DataError(
-            f"{layout.name}'s {split} part does not hold {len(labels)} labelled 32x32 images of {classes} "
-            "classes; fetch the authors' archive again"
+            f"{name} does not hold labelled {_SIZE}x{_SIZE} images of {classes} classes; "
+            "fetch the authors' archive again"
         )
+
+
+def _part(layout: _Layout, batches: list[dict[str, Any]], split: str) -> LabelledImages:
+    rows = np.concatenate([batch["data"] for batch in batches])
+    labels = np.concatenate([np.array(batch[layout.label_key], dtype=np.int64) for batch in batches])
     pixels = torch.from_numpy(rows.reshape(-1, 3, _SIZE, _SIZE))
     return LabelledImages(PixelImages(pixels), running_ids(split, len(labels)), labels)
 

@@ -17,6 +17,8 @@ from densedistill.backbones.spec import PositiveInt
 from densedistill.backbones.upsampling import Scale, ShuffleOnce, bicubic
 
 _CHANNEL_REDUCTION = 16
+_LEAST_HIDDEN = 4
+"""Narrower than this, a squeeze may die altogether behind its ReLU."""
 _PIXEL_REDUCTION = 4
 
 
@@ -24,7 +26,7 @@ class ChannelAttention(nn.Sequential):
     """A weight in (0, 1) for each channel, from the channel means; (B, C, H, W) to (B, C, 1, 1)."""
 
     def __init__(self, width: int) -> None:
-        hidden = max(width // _CHANNEL_REDUCTION, 1)
+        hidden = max(width // _CHANNEL_REDUCTION, _LEAST_HIDDEN)
         super().__init__(
             nn.AdaptiveAvgPool2d(1),
             nn.Conv2d(width, hidden, 1),
@@ -38,7 +40,7 @@ class PixelAttention(nn.Sequential):
     """A weight in (0, 1) for each pixel, from its channels; (B, C, H, W) to (B, 1, H, W)."""
 
     def __init__(self, width: int) -> None:
-        hidden = max(width // _PIXEL_REDUCTION, 1)
+        hidden = max(width // _PIXEL_REDUCTION, _LEAST_HIDDEN)
         super().__init__(nn.Conv2d(width, hidden, 1), nn.ReLU(), nn.Conv2d(hidden, 1, 1), nn.Sigmoid())
 
 

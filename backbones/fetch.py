@@ -38,16 +38,13 @@ def hub_file(repo: str, filenames: Sequence[str], *, revision: str | None = None
     transport_errors: tuple[type[BaseException], ...] = HfHubHTTPError.__bases__
     for filename in filenames:
         try:
-            found = hf_hub_download(repo, filename, revision=revision, local_files_only=not online)
-        except LocalEntryNotFoundError:
-            continue
-        except EntryNotFoundError:
-            continue
+            return Path(hf_hub_download(repo, filename, revision=revision, local_files_only=not online))
+        except EntryNotFoundError as error:
+            # "Not in the local cache", although the hub was asked: the connection broke.
+            if online and isinstance(error, LocalEntryNotFoundError):
+                raise _not_given(f"{constants.ENDPOINT}/{repo}", error) from error
         except transport_errors as error:
-            raise WeightsUnavailableError(
-                f"{constants.ENDPOINT}/{repo} did not give them ({_first_line(error)})"
-            ) from error
-        return Path(found)
+            raise _not_given(f"{constants.ENDPOINT}/{repo}", error) from error
     if online:
         raise WeightsUnavailableError(f"{constants.ENDPOINT}/{repo} has none of {', '.join(filenames)}")
     raise WeightsUnavailableError(f"{constants.ENDPOINT} cannot be reached and the local cache does not hold {repo}")
@@ -70,7 +67,7 @@ def url_file(url: str) -> Path:
     try:
         torch.hub.download_url_to_file(url, str(path), hash_in_name.group(1) if hash_in_name else None, progress=False)
     except (OSError, RuntimeError) as error:  # RuntimeError: the downloaded bytes have another hash
-        raise WeightsUnavailableError(f"{url} could not be downloaded ({_first_line(error)})") from error
+        raise _not_given(url, error) from error
     return path
 
 
@@ -105,5 +102,6 @@ def _accepts(host: str, port: int) -> bool:
     return accepted.is_set()
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def _not_given(source: str, error: BaseException) -> WeightsUnavailableError:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return WeightsUnavailableError(f"{source} did not give them ({reason})")

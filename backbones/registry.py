@@ -27,6 +27,8 @@ class _Family:
     pattern: str
     summary: str
     module: str
+    any_size: bool = True
+    """Whether every input size will do; otherwise the module has a `size_multiple(name, arguments)`."""
 
     def load(self, attribute: str) -> Callable[..., Any]:
         loaded: Callable[..., Any] = getattr(importlib.import_module(self.module), attribute)
@@ -48,11 +50,13 @@ _FAMILIES: dict[str, _Family] = {
         "smp/ARCH-ENCODER",
         "dense prediction with segmentation-models-pytorch, e.g. smp/unet-resnet34",
         "densedistill.backbones.smp_family",
+        any_size=False,
     ),
     "spandrel": _Family(
         "spandrel/FILE",
         "a published image-to-image checkpoint, read by spandrel",
         "densedistill.backbones.spandrel_family",
+        any_size=False,
     ),
 }
 _NETWORKS: dict[str, _Network] = {}
@@ -149,11 +153,13 @@ def size_multiple(name: str, arguments: Mapping[str, object] | None = None) -> i
     Raises:
         NetworkError: an unknown name.
     """
-    if name.startswith("smp/"):
-        multiple: int = _FAMILIES["smp"].load("size_multiple")(name.removeprefix("smp/"), dict(arguments or {}))
-        return multiple
-    if _family(name) is None:
+    family = _family(name)
+    if family is None:
         _network(name)
+        return 1
+    if not family.any_size:
+        multiple: int = family.load("size_multiple")(name.partition("/")[2], dict(arguments or {}))
+        return multiple
     return 1
 
 

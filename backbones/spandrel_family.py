@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+from torch import nn
 
 from densedistill.backbones.errors import NetworkError
 from densedistill.backbones.spec import Built
@@ -20,7 +22,20 @@ def build(name: str, fetch: bool) -> Built:
         NetworkError: the file is missing, unreadable, holds code, or is of no architecture spandrel knows.
     """
     del fetch
-    path = Path(name)
+    return Built(module=_read(Path(name)).model, init=f"file {Path(name).name}")
+
+
+def size_multiple(name: str, arguments: Mapping[str, object]) -> int:
+    """What spandrel says the sides of the input must be a multiple of; its wrapper, left off here, would pad to it.
+
+    Raises:
+        NetworkError: as `build`.
+    """
+    del arguments
+    return int(_read(Path(name)).size_requirements.multiple_of)
+
+
+def _read(path: Path) -> ImageModelDescriptor[nn.Module]:
     state = read_state_dict(path)
     try:
         descriptor = ModelLoader(device="cpu").load_from_state_dict(dict(state))
@@ -30,4 +45,4 @@ def build(name: str, fetch: bool) -> Built:
         ) from error
     if not isinstance(descriptor, ImageModelDescriptor):
         raise NetworkError(f"{path} holds a {descriptor.architecture.name}, which needs more than an image as input.")
-    return Built(module=descriptor.model, init=f"file {path.name}")
+    return descriptor

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import cast
 
 import torchvision.models as zoo
-from torch import nn
+from torch import Tensor, nn
 from torchvision.models import MobileNetV2, ResNet, WeightsEnum
 
 from densedistill.backbones.errors import NetworkError, WeightsUnavailableError, unknown_name
@@ -50,12 +51,11 @@ def build(
     choices = [known for known in zoo.list_models(module=zoo) if known not in _WITH_AUXILIARY_OUTPUTS]
     if name not in choices:
         raise NetworkError(unknown_name("torchvision network", name, choices))
-    sized = {"image_size": input_size} if name.startswith("vit_") and input_size is not None else {}
+    # Fetched before the network is built: a failure leaves the random numbers untouched.
+    published = _fetch(name, input_size) if fetch else None
+    sized = {"image_size": input_size} if _is_sized(name) and input_size is not None else {}
     model = zoo.get_model(name, weights=None, num_classes=num_classes, **sized)
-    init = RANDOM
-    random_parts: list[str] = []
-    if fetch:
-        init, random_parts = _load_provider_weights(name, model, num_classes)
+    random_parts = _load(model, published.state, num_classes) if published else []
     family = _stem_family(model)
     chosen = wanted_stem(f"torchvision/{name}", family, stem, input_size)
     if chosen != "imagenet" and family == "resnet" and make_small_resnet_stem(model, stride=stem_stride(chosen)):
@@ -63,15 +63,28 @@ def build(
     if chosen != "imagenet" and isinstance(model, MobileNetV2):
         first = cast(nn.Conv2d, cast(nn.Sequential, model.features[0])[0])
         make_small_mobilenetv2_stem(first, stride=stem_stride(chosen))
-    return Built(module=model, init=describe_init(init, random_parts=random_parts) if fetch else init)
+    init = describe_init(published.source, random_parts=random_parts) if published else RANDOM
+    return Built(module=model, init=init)
 
 
-def _load_provider_weights(name: str, model: nn.Module, num_classes: int) -> tuple[str, list[str]]:
-    """Load the default weights of `name` into `model`; the source, and the parts left random."""
+@dataclass(frozen=True, slots=True)
+class _Published:
+    source: str
+    state: dict[str, Tensor]
+
+
+def _fetch(name: str, input_size: int | None) -> _Published:
     weights: WeightsEnum | None = getattr(zoo.get_model_weights(name), "DEFAULT", None)
     if weights is None:
         raise WeightsUnavailableError(f"torchvision publishes no weights for {name}")
-    state = read_state_dict(url_file(weights.url))
+    published_size = weights.meta["min_size"][0]
+    if _is_sized(name) and input_size not in (None, published_size):
+        raise WeightsUnavailableError(f"torchvision's weights of {name} fit inputs of {published_size} pixels alone")
+    return _Published(f"imagenet (torchvision {name} {weights.name})", read_state_dict(url_file(weights.url)))
+
+
+def _load(model: nn.Module, state: dict[str, Tensor], num_classes: int) -> list[str]:
+    """Load the published `state` into `model` and return the parts that are left random: the head, or none."""
     own = model.state_dict()
     head = [
         key
@@ -80,9 +93,13 @@ def _load_provider_weights(name: str, model: nn.Module, num_classes: int) -> tup
         and own[key].shape != value.shape
         and (value.shape[0], own[key].shape[0]) == (_IMAGENET_CLASSES, num_classes)
     ]
-    # Whatever else differs is not a matter of the number of classes: the strict load below says so.
+    # Whatever else differs is not a matter of the number of classes: the strict load says so.
     model.load_state_dict({**state, **{key: own[key] for key in head}})
-    return f"imagenet (torchvision {name} {weights.name})", ["head"] if head else []
+    return ["head"] if head else []
+
+
+def _is_sized(name: str) -> bool:
+    return name.startswith("vit_")
 
 
 def _stem_family(model: nn.Module) -> StemFamily | None:

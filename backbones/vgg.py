@@ -89,7 +89,7 @@ def _load_keras(network: VGG19Features, path: Path) -> None:
         raise NetworkError(f"there is no weight file {path}; check the path.")
     arrays: dict[str, Tensor] = {}
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
             for name, _ in network.convolutions():
                 kernel_HWIO = stored[f"block{name.replace('_', '_conv')}/kernel"].astype(np.float32)
                 kernel_OIHW = kernel_HWIO.transpose(3, 2, 0, 1)

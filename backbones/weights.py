@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -18,6 +19,7 @@ _TORCH_SUFFIXES = (".pth", ".pt", ".th", ".bin", ".ckpt", ".tar")
 _ENVELOPES = ("state_dict", "params_ema", "params", "model")
 _PARALLEL_PREFIX = "module."
 _NAMED_KEYS = 3
+_SIGN_OF_CODE = re.compile("unsupported (global|class)|torchscript", re.IGNORECASE)
 
 
 def count_parameters(module: nn.Module) -> int:
@@ -83,6 +85,8 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
         return load_file(path, device="cpu")
     except SafetensorError as error:
         raise NetworkError(f"{path} is damaged or cut short ({error}); fetch it again.") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
 
 
 def _read_torch(path: Path) -> object:
@@ -95,11 +99,16 @@ def _read_torch(path: Path) -> object:
                 "convert its tensors to safetensors."
             ) from error
         raise NetworkError(f"{path} is damaged, cut short, or no torch file; fetch it again.") from error
+    except OSError as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> NetworkError:
+    return NetworkError(f"{path} cannot be read ({error.strerror or error}); check its permissions.")
 
 
 def _holds_code(error: Exception) -> bool:
-    text = str(error)
-    return "Unsupported global" in text or "Unsupported class" in text or "TorchScript" in text
+    return _SIGN_OF_CODE.search(str(error)) is not None
 
 
 def _without_wrapping(path: Path, content: object) -> dict[str, Tensor]:

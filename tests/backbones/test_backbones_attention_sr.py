@@ -15,7 +15,7 @@ def _parameters(width: int, blocks: int, scale: int) -> int:
     def conv(c_in: int, c_out: int, k: int) -> int:
         return c_in * c_out * k * k + c_out
 
-    squeezed, reduced = max(width // 16, 1), max(width // 4, 1)
+    squeezed, reduced = max(width // 16, 4), max(width // 4, 4)
     block = 2 * conv(width, width, 3)
     block += conv(width, squeezed, 1) + conv(squeezed, width, 1) + conv(width, reduced, 1) + conv(reduced, 1, 1)
     return conv(3, width, 3) + blocks * block + conv(width, width, 3) + conv(width, 3 * scale**2, 3)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 import torch
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
 from safetensors.torch import save_file
 from torch import nn
 
@@ -71,6 +74,13 @@ def test_weights_that_nobody_publishes() -> None:
 
 
 @pytest.mark.usefixtures("offline")
+def test_weights_for_another_input_size_are_not_to_be_had() -> None:
+    warning = build("torchvision/vit_b_16", {"input_size": 32}, pretrained="auto").warning
+    assert warning is not None
+    assert "fit inputs of 224 pixels alone" in warning
+
+
+@pytest.mark.usefixtures("offline")
 def test_wrong_requests_are_not_taken_for_missing_weights() -> None:
     with pytest.raises(NetworkError, match="did you mean"):
         build("timm/resnet1o1", pretrained="auto")
@@ -91,10 +101,17 @@ def test_an_unreachable_host_is_given_up_quickly(monkeypatch: pytest.MonkeyPatch
     for variable in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setattr(fetch, "CONNECT_SECONDS", 0.2)
-    monkeypatch.setattr(fetch.socket, "create_connection", lambda *_, **__: time.sleep(2))
+    release = threading.Event()
+
+    def hang(*_: object, **__: object) -> None:
+        release.wait()
+        raise OSError
+
+    monkeypatch.setattr(fetch.socket, "create_connection", hang)
     started = time.perf_counter()
     assert not fetch.reachable.__wrapped__("https://hub.invalid")
     assert time.perf_counter() - started < 1
+    release.set()
 
 
 def test_the_proxy_is_asked_where_one_is_configured(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,6 +135,33 @@ def test_a_failed_download_counts_as_unavailable(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(fetch.torch.hub, "download_url_to_file", refuse)
     with pytest.raises(WeightsUnavailableError, match="503"):
         fetch.url_file("https://hub.invalid/net-0123abcd.pth")
+
+
+def _hub_that(answers: Mapping[str, Path | Exception]) -> Callable[..., str]:
+    def download(repo: str, filename: str, **_: object) -> str:
+        answer = answers[filename]
+        if isinstance(answer, Exception):
+            raise answer
+        return str(answer)
+
+    return download
+
+
+def test_the_hub_is_asked_for_each_file_name_in_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(fetch, "reachable", lambda url: True)
+    there, absent = tmp_path / "b.bin", EntryNotFoundError("404")
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", _hub_that({"a.safetensors": absent, "b.bin": there}))
+    assert fetch.hub_file("who/what", ("a.safetensors", "b.bin")) == there
+    with pytest.raises(WeightsUnavailableError, match=r"who/what has none of a\.safetensors"):
+        fetch.hub_file("who/what", ("a.safetensors",))
+
+
+@pytest.mark.parametrize("error", [LocalEntryNotFoundError("broke off"), OSError("broke off")])
+def test_a_hub_that_breaks_off_counts_as_unavailable(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr(fetch, "reachable", lambda url: True)
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", _hub_that({"a": error}))
+    with pytest.raises(WeightsUnavailableError, match=r"did not give them \(broke off\)"):
+        fetch.hub_file("who/what", ("a",))
 
 
 @pytest.mark.usefixtures("offline")

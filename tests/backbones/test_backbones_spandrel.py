@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from spandrel.architectures.Compact import SRVGGNetCompact
+from spandrel.architectures.Compact import Compact
+from spandrel.architectures.DITN import DITN
 
-from densedistill.backbones import NetworkError, build, create, load_weights
+from densedistill.backbones import NetworkError, build, create, load_weights, size_multiple
 
 
-def _checkpoint(path: Path) -> SRVGGNetCompact:
+def _checkpoint(path: Path) -> Compact:
     torch.manual_seed(0)
-    network = SRVGGNetCompact(num_in_ch=3, num_out_ch=3, num_feat=16, num_conv=2, upscale=2).eval()
+    network = Compact(num_in_ch=3, num_out_ch=3, num_feat=16, num_conv=2, upscale=2).eval()
     torch.save({"params": network.state_dict()}, path)
     return network
 
@@ -25,6 +26,7 @@ def test_a_checkpoint_becomes_the_bare_network_with_its_weights(tmp_path: Path) 
     images = torch.rand(1, 3, 8, 8)
     with torch.inference_mode():
         assert torch.equal(built.module.eval()(images), expected(images))
+    assert size_multiple(f"spandrel/{tmp_path / 'net.pth'}") == 1
     load_weights(create(f"spandrel/{tmp_path / 'net.pth'}"), tmp_path / "net.pth")
 
 
@@ -36,3 +38,8 @@ def test_unreadable_checkpoints(tmp_path: Path) -> None:
         create(f"spandrel/{tmp_path / 'strange.pth'}")
     with pytest.raises(NetworkError, match="no argument 'scale'"):
         create(f"spandrel/{tmp_path / 'strange.pth'}", scale=2)
+
+
+def test_a_networks_size_requirement_is_handed_on(tmp_path: Path) -> None:
+    torch.save(DITN(dim=12, ITL_blocks=1, SAL_blocks=1).state_dict(), tmp_path / "net.pth")
+    assert size_multiple(f"spandrel/{tmp_path / 'net.pth'}") == 8

@@ -75,7 +75,6 @@ class Resolved:
 class Request:
     """What a caller asks for; None leaves the preset's value."""
 
-    task: str
     preset: str | None = None
     method: str | None = None
     teacher: str | None = None

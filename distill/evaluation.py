@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from pydantic import BaseModel
 from torch import nn
 
 from densedistill.distill.data import EvalSet
+from densedistill.distill.metrics.base import Metric
 from densedistill.distill.objective import Objective
 from densedistill.distill.outputs import Prediction, StepOutputs
 from densedistill.distill.spec import TaskSpec
@@ -33,17 +33,16 @@ def evaluate(
     images: EvalSet,
     *,
     spec: TaskSpec,
-    options: BaseModel,
+    metric: Metric,
     device: torch.device,
     batch_size: int,
     objective: Objective | None = None,
 ) -> Evaluation:
-    """Score `network` on `images`.
+    """Score `network` on `images` with a fresh `metric`.
 
     Runs in float32 whatever the training precision, so that a figure does not depend on the machine's bf16.
     """
     network.eval()
-    metric = spec.metric.make(options)
     losses: list[torch.Tensor] = []
     sizes: list[int] = []
     for batch in images.batches(batch_size, device=device):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Literal, Protocol, cast
 
 from torch import nn
+
+Pretrained = Literal["auto", "required", "none"]
 
 
 class BuiltNetwork(Protocol):
@@ -28,7 +30,7 @@ class BuiltNetwork(Protocol):
 class NetworkSource(Protocol):
     """Builds networks by name and reads their weights."""
 
-    def build(self, name: str, arguments: Mapping[str, object], *, pretrained: str = "none") -> BuiltNetwork:
+    def build(self, name: str, arguments: Mapping[str, object], *, pretrained: Pretrained = "none") -> BuiltNetwork:
         """The network `name`, with the provider's weights by the policy `pretrained`."""
 
     def load_weights(self, module: nn.Module, path: Path) -> None:

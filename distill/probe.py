@@ -57,6 +57,4 @@ def estimate_memory(arm: Arm, batch: Batch, runtime: Runtime) -> MemoryEstimate:
     with SavedBytes(ignored=storages(step)) as saved, runtime.autocast():
         step(few, taught)
     step.close()
-    return MemoryEstimate(
-        fixed=fixed_bytes(step, arm.recipe.optimizer), per_image=saved.bytes // len(few["input"])
-    )
+    return MemoryEstimate(fixed=fixed_bytes(step, arm.recipe.optimizer), per_image=saved.bytes // len(few["input"]))

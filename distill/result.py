@@ -53,7 +53,7 @@ def retention(student: float | None, teacher: float | None) -> float | None:
 
 
 def compare(records: Sequence[Mapping[str, Any]], metric: MetricSpec) -> list[dict[str, Any]]:
-    """The arms' records with `gap_closed` and `retention`, each against its own teacher and its generation's scratch."""
+    """The arms' records with `gap_closed` and `retention`, each against its teacher and its generation's scratch."""
     by_name = {record["arm"]: record for record in records}
     compared = []
     for record in records:

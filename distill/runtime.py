@@ -22,7 +22,7 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 
 def cpu_has_bf16() -> bool:
-    """Whether this processor multiplies bf16 natively (AVX-512 BF16, AMX or Arm BF16): otherwise it only emulates it."""
+    """Whether this processor multiplies bf16 natively (AVX-512 BF16, AMX or Arm BF16) and does not emulate it."""
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 

@@ -34,8 +34,8 @@ def make_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> Optimi
 def rate_factor(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     """What the learning rate is multiplied by at optimiser step `step` (from 0), `plateau` aside.
 
-    Warm-up: (step + 1) / warm-up steps. Cosine (Loshchilov and Hutter 2017, eq. 5, one period): from 1 at the end of the
-    warm-up to `min_learning_rate` at the last step. Steps: `gamma` to the number of milestones passed.
+    Warm-up: (step + 1) / warm-up steps. Cosine (Loshchilov and Hutter 2017, eq. 5, one period): from 1 at the end
+    of the warm-up to `min_learning_rate` at the last step. Steps: `gamma` to the number of milestones passed.
     """
     warmup = round(recipe.warmup_epochs * steps_per_epoch)
     if step < warmup:

@@ -82,8 +82,8 @@ class MetricSpec:
     name: str
     unit: str
     higher_is_better: bool
-    make: Callable[[Any], Metric]
-    """(the task's data options) -> a fresh metric."""
+    make: Callable[[Any, TaskData], Metric]
+    """(data options, data) -> a fresh metric."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,7 +10,15 @@ from rich.table import Table
 from rich.text import Text
 
 from densedistill.distill.report import words
-from densedistill.distill.report.facts import ArmFacts, arm_facts, data_facts, metric_facts, reference_facts
+from densedistill.distill.report.facts import (
+    ArmFacts,
+    MetricFacts,
+    ReferenceFacts,
+    arm_facts,
+    data_facts,
+    metric_facts,
+    reference_facts,
+)
 from densedistill.distill.report.values import fields
 
 _FIRST_COLUMN = 24
@@ -50,17 +58,25 @@ def references_table(result: Mapping[str, Any]) -> Table | None:
     metric = metric_facts(fields(result.get("metric")))
     arms = [arm.arm for arm in arm_facts(result)]
     named = words.roles(arms, [reference.arm for reference in references])
-    table = _table("figures of the reference, not measured here", "arm", (words.in_unit(metric.name, metric.unit),))
+    table = _table("figures of the reference, not measured here", "arm", ())
+    table.add_column("metric")
+    table.add_column("value", justify="right")
     table.add_column("split")
     table.add_column("source", overflow="fold")
     for reference in references:
         table.add_row(
             Text(named[reference.arm]),
-            words.figure(reference.value, metric.unit, bare=True),
+            Text(words.label(reference.metric or metric.name)),
+            words.figure(reference.value, _unit(reference, metric)),
             Text(reference.split),
             Text(reference.source),
         )
     return table
+
+
+def _unit(reference: ReferenceFacts, metric: MetricFacts) -> str:
+    own = reference.metric in ("", metric.name)
+    return metric.unit if own else words.unit_of(reference.metric)
 
 
 def _table(title: str, first: str, figures: Sequence[str]) -> Table:

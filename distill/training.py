@@ -25,8 +25,8 @@ from densedistill.distill.objective import Objective, without_teacher
 from densedistill.distill.outputs import Batch
 from densedistill.distill.plan import Plan, epoch_plan, steps_per_epoch
 from densedistill.distill.prefetch import prefetch
+from densedistill.distill.progress import RunLog
 from densedistill.distill.run_dir import ArmDir
-from densedistill.distill.run_log import RunLog
 from densedistill.distill.runtime import Runtime
 from densedistill.distill.schedule import Schedule, make_optimizer
 from densedistill.distill.seeds import derive
@@ -53,8 +53,8 @@ class Surroundings:
     stop: StopSignal
     on_epoch: Callable[[Mapping[str, Any]], None]
     """Takes the line of each evaluated epoch (metrics.jsonl, trackers)."""
-    on_restore: Callable[[str, int], None]
-    """(arm, epochs done): called when an arm goes on from a saved state."""
+    on_start: Callable[[str, int, int], None]
+    """(arm, epochs done, steps done): called before an arm's first step, and again after each restart."""
 
 
 class ArmTraining:
@@ -102,6 +102,7 @@ class ArmTraining:
             InterruptedRunError: a signal arrived; the state was saved.
         """
         self.restore()
+        self.around.on_start(self.arm.plan.name, self.counters.epoch, self.counters.step)
         total = self.recipe.epochs * self.steps_per_epoch
         self.around.log.arm_started(self.arm.plan.name, self.arm.spec.name, total, self.counters.step)
         while self.counters.epoch < self.recipe.epochs and self.counters.stopped is None:
@@ -207,7 +208,7 @@ class ArmTraining:
                 self.evaluated_network,
                 self.around.data.val,
                 spec=self.around.spec,
-                options=self.around.options,
+                metric=self.around.spec.metric.make(self.around.options, self.around.data),
                 device=self.runtime.device,
                 batch_size=self.recipe.batch_size,
                 objective=self.judge,
@@ -233,8 +234,8 @@ class ArmTraining:
         if self.stopping.bad >= rule.patience and epoch < self.recipe.epochs:
             rate = float(self.optimizer.param_groups[0]["lr"]) / self.recipe.learning_rate
             self.counters.stopped = (
-                f"early stopping after epoch {epoch} of {self.recipe.epochs}: no better validation {rule.monitor} since "
-                f"epoch {self.stopping.epoch}; the learning rate stood at {rate:.0%} of its peak"
+                f"early stopping after epoch {epoch} of {self.recipe.epochs}: no better validation {rule.monitor} "
+                f"since epoch {self.stopping.epoch}; the learning rate stood at {rate:.0%} of its peak"
             )
             self.around.log.message(f"{self.arm.plan.name}: {self.counters.stopped}")
 
@@ -296,7 +297,8 @@ class ArmTraining:
         if not math.isfinite(float(norm)):
             raise RunFailedError(
                 f"arm {self.arm.plan.name}, step {self.counters.step}: the weights are no longer finite; the last good "
-                f"state is kept. Try a smaller recipe.learning_rate (now {self.recipe.learning_rate}) or --precision fp32."
+                f"state is kept. Try a smaller recipe.learning_rate (now {self.recipe.learning_rate}) or "
+                "--precision fp32."
             )
         if self.runtime.is_main:
             save_state(self._state_file, self._state())
@@ -336,7 +338,6 @@ class ArmTraining:
         self.stopping = None if state["stopping"] is None else Selection(**state["stopping"])
         self.meter.load_state_dict(state["meter"], self.runtime.device)
         self.best = state["best"]
-        self.around.on_restore(self.arm.plan.name, self.counters.epoch)
         self._compare_environment(state["environment"])
 
     def _compare_environment(self, before: Mapping[str, object]) -> None:
@@ -366,7 +367,7 @@ class ArmTraining:
         decay = self.recipe.ema_decay
         if decay is None:
             return None
-        return AveragedModel(self.arm.network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        return AveragedModel(self.arm.network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
 
     def close(self) -> None:
         """Release hooks and what Accelerate holds."""

@@ -12,6 +12,7 @@ import yaml
 
 from densedistill.distill.errors import RequestError
 from densedistill.distill.report.values import entries, fields, integer, number, numbers, text
+from densedistill.distill.report.words import ABSENT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +46,7 @@ class ArmFacts:
     seconds: float | None = None
     images_per_second: float | None = None
     peak_memory_mb: float | None = None
+    notes: tuple[str, ...] = ()
     finished: bool = True
 
 
@@ -54,8 +56,11 @@ class ReferenceFacts:
 
     arm: str
     value: float | None
+    metric: str
+    """Empty where it is the run's own metric."""
     split: str
     source: str
+    note: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +122,8 @@ class RunFacts:
 def read_run(folder: Path) -> RunFacts:
     """Read `result.json`, `metrics.jsonl` and `config.yaml` of a run folder; each of them may be missing.
 
+    Arms that `result.json` does not list yet are taken from their own `arm.json`, or from their epochs so far.
+
     Raises:
         RequestError: `folder` is not a folder, holds none of the three files, or one of them cannot be read.
     """
@@ -140,9 +147,9 @@ def read_run(folder: Path) -> RunFacts:
         method=_method(head.get("method")),
         seed=integer(head.get("seed")),
         command=_strings(result.get("command")),
-        data=data_facts(fields(result.get("data"))),
+        data=data_facts({"name": fields(config.get("data")).get("name"), **fields(result.get("data"))}),
         metric=metric,
-        arms=_with_unfinished(arm_facts(result), epochs, metric),
+        arms=_with_unfinished(arm_facts(result), _read_records(folder), epochs, metric),
         references=reference_facts(result),
         environment={key: _plain(value) for key, value in fields(result.get("environment")).items()},
         epochs=epochs,
@@ -170,6 +177,7 @@ def arm_facts(result: Mapping[str, Any]) -> tuple[ArmFacts, ...]:
             seconds=number(arm.get("seconds")),
             images_per_second=number(arm.get("images_per_second")),
             peak_memory_mb=number(arm.get("peak_memory_mb")),
+            notes=_strings(arm.get("notes")),
         )
         for arm in entries(result.get("arms"))
     )
@@ -181,8 +189,10 @@ def reference_facts(result: Mapping[str, Any]) -> tuple[ReferenceFacts, ...]:
         ReferenceFacts(
             arm=text(entry.get("arm")),
             value=number(entry.get("value")),
+            metric=text(entry.get("metric")),
             split=text(entry.get("split")),
             source=text(entry.get("source")),
+            note=text(entry.get("note")),
         )
         for entry in entries(result.get("references"))
     )
@@ -267,14 +277,23 @@ def _epoch_facts(line: Mapping[str, Any]) -> EpochFacts:
     )
 
 
+def _read_records(folder: Path) -> tuple[ArmFacts, ...]:
+    """The arms that have ended, each from its own record."""
+    records = [_read_result(path) for path in sorted(folder.glob("gen_*/arm.json"))]
+    return arm_facts({"arms": records})
+
+
 def _with_unfinished(
-    arms: tuple[ArmFacts, ...], epochs: Sequence[EpochFacts], metric: MetricFacts
+    listed: Sequence[ArmFacts], ended: Sequence[ArmFacts], epochs: Sequence[EpochFacts], metric: MetricFacts
 ) -> tuple[ArmFacts, ...]:
-    """Add the arms that have epochs but no result, with their best validation figure so far; sorted by name."""
-    known = {arm.arm for arm in arms}
-    waiting = sorted({line.arm for line in epochs} - known)
-    added = [_unfinished(arm, [line for line in epochs if line.arm == arm], metric) for arm in waiting]
-    return tuple(sorted((*arms, *added), key=lambda arm: arm.arm)) if added else arms
+    """The result's arms in its order; where some are not in it yet, those too, and all of them sorted by name."""
+    known = {arm.arm: arm for arm in (*ended, *listed)}
+    waiting = {line.arm for line in epochs} - set(known)
+    if not waiting and len(known) == len(listed):
+        return tuple(listed)
+    for arm in waiting:
+        known[arm] = _unfinished(arm, [line for line in epochs if line.arm == arm], metric)
+    return tuple(known[arm] for arm in sorted(known))
 
 
 def _unfinished(arm: str, lines: Sequence[EpochFacts], metric: MetricFacts) -> ArmFacts:
@@ -307,4 +326,6 @@ def _strings(value: object) -> tuple[str, ...]:
 
 
 def _plain(value: object) -> str:
+    if value is None:
+        return ABSENT
     return value if isinstance(value, str) else json.dumps(value)

@@ -103,6 +103,7 @@ def render(run: RunFacts) -> str:
         outcome=outcome_charts(run),
         fidelity=_fidelity(run, named, looks),
         data=_data(run),
+        remarks=[(named[arm.arm], note) for arm in run.arms for note in arm.notes],
     )
 
 
@@ -182,11 +183,15 @@ def _row(arm: ArmFacts, cells: Sequence[str], named: Mapping[str, str], looks: M
     )
 
 
-def _references(run: RunFacts, named: Mapping[str, str]) -> list[tuple[str, str, str, str]]:
-    return [
-        (named[entry.arm], words.figure(entry.value, run.metric.unit), entry.split, entry.source)
-        for entry in run.references
-    ]
+def _references(run: RunFacts, named: Mapping[str, str]) -> list[tuple[str, ...]]:
+    """Arm, metric, value, split and source with its note, for each published figure."""
+    shown = []
+    for entry in run.references:
+        metric = entry.metric or run.metric.name
+        source = " ".join(part for part in (entry.source, entry.note) if part)
+        value = words.figure(entry.value, _unit(run, metric))
+        shown.append((named[entry.arm], words.label(metric), value, entry.split, source))
+    return shown
 
 
 def _data(run: RunFacts) -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from densedistill.distill.report import words
 from densedistill.distill.report.facts import ArmFacts, RunFacts
@@ -45,10 +45,11 @@ def summarise(run: RunFacts) -> str:
 
 
 def partner(arm: ArmFacts, arms: Sequence[ArmFacts], kind: words.Kind) -> ArmFacts | None:
-    """The arm of that kind with the same generation and member as `arm`: its scratch or direct control."""
+    """The scratch or direct control of `arm`: of its own member, or the one that its generation shares."""
     name = words.parse_arm(arm.arm)
-    wanted = words.ArmName(generation=name.generation, member=name.member, kind=kind)
-    return next((other for other in arms if words.parse_arm(other.arm) == wanted), None)
+    named = {words.parse_arm(other.arm): other for other in arms}
+    own = words.ArmName(generation=name.generation, member=name.member, kind=kind)
+    return named.get(own) or named.get(replace(own, member=""))
 
 
 def _state(run: RunFacts) -> str:

@@ -1,0 +1,89 @@
+"""Trying a run before it starts: every arm built, one step taken, its memory and time estimated."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from densedistill.distill.arm import ArmPlan
+from densedistill.distill.chain import Chain
+from densedistill.distill.memory import available_bytes
+from densedistill.distill.objective import Objective
+from densedistill.distill.plan import steps_per_epoch
+from densedistill.distill.probe import estimate_memory, sample_batch, shapes
+from densedistill.distill.schedule import make_optimizer
+from densedistill.distill.step import DistillationStep
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """What one arm would take."""
+
+    arm: str
+    network: str
+    init: str
+    params: int
+    input: tuple[int, ...]
+    output: tuple[int, ...]
+    losses: dict[str, float]
+    steps: int
+    seconds_per_step: float
+    memory_bytes: int
+    """Estimated for a step at the recipe's batch size."""
+    free_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """Estimated training time, evaluation aside."""
+        return self.steps * self.seconds_per_step
+
+
+class TrialChain(Chain):
+    """A chain whose teachers are fresh networks: nothing has been trained yet."""
+
+    def network_of(self, arm: str) -> nn.Module:
+        """The network that `arm` would train, in evaluation mode."""
+        plan = next(plan for plan in self.plans if plan.name == arm)
+        spec = self.resolved.config.networks[plan.generation - 1]
+        network, _init, _trained = self._network(plan, spec)
+        return network.to(self.runtime.device).eval()
+
+    def try_arm(self, plan: ArmPlan) -> Trial:
+        """Build `plan`'s arm and take two steps; the second one is timed."""
+        assembled = self.assemble(plan)
+        arm = assembled.arm
+        batch = sample_batch(self.data, arm.recipe.batch_size, self.runtime)
+        estimate = estimate_memory(arm, batch, self.runtime)
+        output = shapes(arm.network, (), {key: value[:2] for key, value in batch.items()}).output
+        objective = Objective(arm.terms)
+        step = DistillationStep(arm.network, arm.spec.taps if arm.teacher else (), objective).to(self.runtime.device)
+        optimizer = make_optimizer(arm.recipe, step.parameters())
+        step.train()
+        seconds, losses = 0.0, {}
+        for _ in range(2):
+            started = time.perf_counter()
+            taught = arm.teacher(batch) if arm.teacher is not None and objective.needs_teacher else None
+            with self.runtime.autocast():
+                terms: dict[str, torch.Tensor] = step(batch, taught)
+            terms["total"].backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            optimizer.zero_grad()
+            losses = {name: float(value) for name, value in terms.items()}
+            seconds = time.perf_counter() - started
+        per_epoch = steps_per_epoch(len(self.data.train), arm.recipe.views_per_epoch, arm.recipe.batch_size)
+        return Trial(
+            arm=plan.name,
+            network=arm.spec.name,
+            init=assembled.init,
+            params=sum(value.numel() for value in arm.network.parameters()),
+            input=tuple(batch["input"].shape),
+            output=(len(batch["input"]), *output[1:]),
+            losses=losses,
+            steps=arm.recipe.epochs * per_epoch if assembled.trained else 0,
+            seconds_per_step=seconds,
+            memory_bytes=estimate.total(arm.recipe.batch_size),
+            free_bytes=available_bytes(self.runtime.device),
+        )

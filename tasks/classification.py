@@ -1,0 +1,166 @@
+"""Classification: ResNet101 → MobileNetV2 → half width → 0.35 width, by soft targets at a temperature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from densedistill.datasets.augment import ClassificationAugmentation, ColorJitter
+from densedistill.datasets.classification import ClassificationData, load_classification
+from densedistill.datasets.mixing import Mixing
+from densedistill.distill.data import TaskData
+from densedistill.distill.losses import DistilledLogits, HardLabels, blend
+from densedistill.distill.metrics import Accuracy
+from densedistill.distill.objective import LossTerm
+from densedistill.distill.recipe import FROZEN, Recipe
+from densedistill.distill.spec import (
+    Argument,
+    Method,
+    MetricSpec,
+    NetworkSpec,
+    PanelCell,
+    Panels,
+    Preset,
+    Reference,
+    TaskSpec,
+    TermContext,
+)
+from densedistill.tasks.pictures import input_picture
+from densedistill.tasks.registry import register
+
+SIZED_FAMILIES = ("timm/", "torchvision/")
+"""Families whose builders choose their stem by the input size."""
+
+
+class SoftTargets(BaseModel):
+    """Parameters of `kd`: α·T²·KL(teacher ‖ student) + (1 - α)·CE."""
+
+    model_config = FROZEN
+
+    alpha: float = Field(default=0.9, ge=0, le=1)
+    """The teacher's share."""
+    temperature: float = Field(default=4.0, gt=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
+def soft_target_terms(parameters: SoftTargets, _context: TermContext) -> Sequence[LossTerm]:
+    """Two terms, `soft` and `hard`."""
+    return blend(
+        parameters.alpha,
+        taught=("soft", DistilledLogits(parameters.temperature)),
+        own=("hard", HardLabels(parameters.label_smoothing)),
+    )
+
+
+def network_arguments(name: str, options: ClassificationData, data: TaskData) -> Mapping[str, Argument]:
+    """One output for each class; the stem follows from the input size."""
+    if not name.startswith(SIZED_FAMILIES):
+        return {"num_classes": len(data.classes)}
+    size = options.input_size
+    return {"num_classes": len(data.classes)} | ({} if size is None else {"input_size": size})
+
+
+def predict(network: nn.Module, images: Tensor) -> Tensor:
+    """Logits (B, K)."""
+    logits: Tensor = network(images)
+    return logits
+
+
+def finish(logits: Tensor) -> Tensor:
+    """Probabilities (B, K)."""
+    return torch.softmax(logits, dim=1)
+
+
+def truth_cell(entries: Mapping[str, Tensor], data: TaskData) -> PanelCell:
+    """The true class by name."""
+    return PanelCell(image=None, caption=data.classes[int(entries["target"])])
+
+
+def prediction_cell(probabilities: Tensor, data: TaskData) -> PanelCell:
+    """The predicted class and its confidence."""
+    confidence, place = probabilities.max(dim=0)
+    return PanelCell(image=None, caption=f"{data.classes[int(place)]}, {float(confidence):.1%}")
+
+
+def paper() -> Preset:
+    """The reference's recipe on CIFAR-100."""
+    source = "reference 003, sections 4 and 6 (CIFAR-100)"
+    return Preset(
+        summary="CIFAR-100, 200 epochs: ResNet101 → MobileNetV2 → MobileNetV2 0.5 → 0.35",
+        chain=(
+            NetworkSpec(name="timm/resnet101"),
+            NetworkSpec(name="timm/mobilenetv2_100"),
+            NetworkSpec(name="timm/mobilenetv2_050"),
+            NetworkSpec(name="timm/mobilenetv2_035"),
+        ),
+        recipe=Recipe(optimizer="sgd", learning_rate=0.1, weight_decay=5e-4, epochs=200, batch_size=128),
+        generation_recipes={3: {"learning_rate": 0.05}, 4: {"learning_rate": 0.05}},
+        pretrained_teacher_recipe={"optimizer": "sgd", "learning_rate": 0.01},
+        data=ClassificationData(
+            name="cifar100",
+            input_size=32,
+            augmentation=ClassificationAugmentation(
+                crop_padding=4,
+                flip=True,
+                color_jitter=ColorJitter(),
+                mixup=Mixing(beta=0.8),
+                cutmix=Mixing(beta=1.0),
+            ),
+        ),
+        method="kd",
+        references=(
+            Reference(arm="gen_01", value=79.91, metric="accuracy", split="test", source=source),
+            Reference(arm="gen_02", value=69.02, metric="accuracy", split="test", source=source),
+            Reference(arm="gen_02_scratch", value=61.03, metric="accuracy", split="test", source=source),
+            Reference(arm="gen_03", value=67.87, metric="accuracy", split="test", source=source),
+        ),
+    )
+
+
+def demo() -> Preset:
+    """Embedded photographs, small members of the same families, minutes on two cores."""
+    return Preset(
+        summary="crops of scikit-image's photographs, 32 pixels: ResNet-26 → MobileNetV2 → MobileNetV2 0.5",
+        chain=(
+            NetworkSpec(name="timm/resnet26"),
+            NetworkSpec(name="timm/mobilenetv2_100"),
+            NetworkSpec(name="timm/mobilenetv2_050"),
+            NetworkSpec(name="timm/mobilenetv2_035"),
+        ),
+        recipe=Recipe(
+            optimizer="adamw", learning_rate=2e-3, weight_decay=0.05, epochs=6, batch_size=64, warmup_epochs=0.5
+        ),
+        data=ClassificationData(name="photo-crops", input_size=32),
+        method="kd",
+        references=paper().references,
+    )
+
+
+@register("cls")
+def classification() -> TaskSpec:
+    """The classification task."""
+    return TaskSpec(
+        name="cls",
+        summary="image classification: ResNet101 → MobileNetV2, by accuracy",
+        metric=MetricSpec(
+            name="accuracy", unit="%", higher_is_better=True, make=lambda _options, data: Accuracy(len(data.classes))
+        ),
+        methods={
+            "kd": Method(
+                name="kd",
+                summary="soft targets: α·T²·KL(teacher ‖ student) + (1 - α)·CE",
+                paper="Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 2",
+                parameters=SoftTargets(),
+                terms=soft_target_terms,
+            )
+        },
+        presets={"demo": demo(), "paper": paper()},
+        load_data=load_classification,
+        network_arguments=network_arguments,
+        predict=predict,
+        finish=finish,
+        panels=Panels(picture=input_picture, truth=truth_cell, prediction=prediction_cell),
+    )

@@ -1,0 +1,142 @@
+"""Edge detection: U-Net ResNet34 → U-Net MobileNetV2 → a slimmer one, the teacher's probabilities as soft maps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, Field
+from torch import Tensor, nn
+
+from densedistill.datasets.edges import EdgeData, load_edges
+from densedistill.distill.data import TaskData
+from densedistill.distill.losses import HardMaps, SoftMaps, blend
+from densedistill.distill.metrics import Dice
+from densedistill.distill.objective import LossTerm
+from densedistill.distill.recipe import FROZEN, Recipe
+from densedistill.distill.spec import (
+    Argument,
+    Method,
+    MetricSpec,
+    NetworkSpec,
+    PanelCell,
+    Panels,
+    Preset,
+    Reference,
+    TaskSpec,
+    TermContext,
+)
+from densedistill.tasks.pictures import as_pixels, input_picture
+from densedistill.tasks.registry import register
+
+MULTIPLE = 32
+"""U-Nets with five stages halve the input five times."""
+SLIM_DECODER = [64, 32, 24, 16, 8]
+
+
+class SoftMapMatching(BaseModel):
+    """Parameters of `soft-maps`: α·MSE(σ(s), σ(t)) + (1 - α)·BCE."""
+
+    model_config = FROZEN
+
+    alpha: float = Field(default=0.5, ge=0, le=1)
+    """The teacher's share."""
+    pos_weight: float = Field(default=10.0, gt=0)
+    """How many times more a missed edge pixel costs than a false one."""
+
+
+def soft_map_terms(parameters: SoftMapMatching, _context: TermContext) -> Sequence[LossTerm]:
+    """Two terms, `soft` and `hard`."""
+    return blend(parameters.alpha, taught=("soft", SoftMaps()), own=("hard", HardMaps(parameters.pos_weight)))
+
+
+def network_arguments(_name: str, _options: EdgeData, _data: TaskData) -> Mapping[str, Argument]:
+    """Nothing follows from the data: three channels in, one map out, whatever the size."""
+    return {}
+
+
+def predict(network: nn.Module, images: Tensor) -> Tensor:
+    """Logits (B, 1, H, W) of whole images: padded below and to the right by reflection, and cropped back."""
+    height, width = images.shape[-2:]
+    below, right = -height % MULTIPLE, -width % MULTIPLE
+    mode = "reflect" if below < height and right < width else "replicate"
+    logits: Tensor = network(F.pad(images, (0, right, 0, below), mode=mode) if below or right else images)
+    return logits[..., :height, :width]
+
+
+def truth_cell(entries: Mapping[str, Tensor], _data: TaskData) -> PanelCell:
+    """The boundary map."""
+    return PanelCell(image=as_pixels(entries["target"]))
+
+
+def prediction_cell(probabilities: Tensor, _data: TaskData) -> PanelCell:
+    """The predicted probabilities as grey values."""
+    return PanelCell(image=as_pixels(probabilities))
+
+
+def paper() -> Preset:
+    """The reference's recipe on BSDS500."""
+    source = "reference 003, section 5.2 (BSDS500 at 256x256, epoch 15)"
+    return Preset(
+        summary="BSDS500, 15 epochs of 800 views at 256 pixels: U-Net ResNet34 → U-Net MobileNetV2 → slim",
+        chain=(
+            NetworkSpec(name="smp/unet-resnet34"),
+            NetworkSpec(name="smp/unet-mobilenet_v2"),
+            NetworkSpec(name="smp/unet-mobilenet_v2", arguments={"decoder_channels": SLIM_DECODER}),
+        ),
+        recipe=Recipe(
+            optimizer="adam",
+            learning_rate=3e-4,
+            schedule="plateau",
+            plateau_patience=2,
+            epochs=15,
+            batch_size=16,
+            views_per_epoch=800,
+        ),
+        data=EdgeData(name="bsds500", size=256),
+        method="soft-maps",
+        references=tuple(
+            Reference(arm=arm, value=value, metric="dice", split="val", source=source)
+            for arm, value in (("gen_01", 0.7270), ("gen_02", 0.7226), ("gen_02_scratch", 0.7047))
+        ),
+    )
+
+
+def demo() -> Preset:
+    """Embedded collages at 128 pixels, minutes on two cores."""
+    return Preset(
+        summary="collages of photographs' textures at 128 pixels: U-Net ResNet34 → U-Net MobileNetV2 → slim",
+        chain=paper().chain,
+        recipe=Recipe(
+            optimizer="adam", learning_rate=1e-3, schedule="cosine", epochs=6, batch_size=16, views_per_epoch=400
+        ),
+        data=EdgeData(name="collage", size=128),
+        method="soft-maps",
+        references=paper().references,
+    )
+
+
+@register("edges")
+def edges() -> TaskSpec:
+    """The edge detection task."""
+    return TaskSpec(
+        name="edges",
+        summary="edge detection: U-Net ResNet34 → U-Net MobileNetV2, by Dice",
+        metric=MetricSpec(name="dice", unit="", higher_is_better=True, make=lambda _options, _data: Dice()),
+        methods={
+            "soft-maps": Method(
+                name="soft-maps",
+                summary="the teacher's probabilities: α·MSE(σ(student), σ(teacher)) + (1 - α)·BCE(pos_weight)",
+                paper="reference 003, equations 8 and 9",
+                parameters=SoftMapMatching(),
+                terms=soft_map_terms,
+            )
+        },
+        presets={"demo": demo(), "paper": paper()},
+        load_data=load_edges,
+        network_arguments=network_arguments,
+        predict=predict,
+        finish=torch.sigmoid,
+        panels=Panels(picture=input_picture, truth=truth_cell, prediction=prediction_cell),
+    )

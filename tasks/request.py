@@ -1,0 +1,123 @@
+"""What a user asks for, and the configuration it resolves to."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from densedistill.distill.config import Request, Resolved, resolve
+from densedistill.distill.errors import RequestError
+from densedistill.distill.plugins import load_plugin
+from densedistill.distill.run_dir import RunDir, read_config_file
+from densedistill.tasks.registry import get
+
+ROOT_VARIABLE = "DENSEDISTILL_DATA"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRequest:
+    """A run as the command line or `run` asks for it. None keeps the preset's value, or an earlier run's."""
+
+    task: str | None = None
+    preset: str | None = None
+    generations: int | None = None
+    method: str | None = None
+    data: str | None = None
+    data_root: Path | str | None = None
+    teacher: str | None = None
+    student: str | None = None
+    teacher_weights: Path | str | None = None
+    student_weights: Path | str | None = None
+    pretrained: str | None = None
+    epochs: int | None = None
+    batch_size: int | None = None
+    seed: int | None = None
+    device: str | None = None
+    precision: str | None = None
+    controls: Sequence[str] | None = None
+    track: Sequence[str] | None = None
+    settings: Sequence[tuple[str, object]] = ()
+    """Fields of the configuration by dotted path, as `--set` takes them; they come last."""
+    plugins: Sequence[str] = ()
+    config: Path | str | None = None
+    """An earlier run's config.yaml to repeat."""
+    out: Path | str | None = None
+    resume: bool = False
+
+    def folder(self) -> Path | None:
+        """The run's folder: `out`; with `resume` and without `out` the task's latest run; else None, for a new one.
+
+        Raises:
+            RequestError: `resume`, and there is nothing to resume.
+        """
+        if self.out is not None or not self.resume:
+            return None if self.out is None else Path(self.out)
+        runs = list(Path("runs").glob(f"{self.task or '*'}/*/config.yaml"))
+        if not runs:
+            raise RequestError("nothing to resume: there is no run under runs/; give --out DIR, the folder of the run.")
+        return max(runs, key=lambda config: config.parent.name).parent
+
+    def resolve(self) -> Resolved:
+        """Load plugins, find the task and resolve its configuration.
+
+        Raises:
+            RequestError: no task is named, or any part of the request is wrong.
+        """
+        base = self._base()
+        plugins = tuple(self.plugins) or tuple((base or {}).get("plugins", ()))
+        for plugin in plugins:
+            load_plugin(plugin)
+        task = self.task or (base or {}).get("task")
+        if task is None:
+            raise RequestError("no task is named: give --task NAME; --list tasks shows the choices.")
+        return resolve(
+            get(task),
+            Request(
+                preset=self.preset,
+                method=self.method,
+                teacher=self.teacher,
+                student=self.student,
+                settings=[*_environment_root(base), *self._flags(), *self.settings],
+                base=base,
+                plugins=tuple(str(Path(name).absolute()) if name.endswith(".py") else name for name in plugins),
+            ),
+        )
+
+    def _base(self) -> Mapping[str, Any] | None:
+        folder = self.folder() if self.resume else None
+        if folder is not None:
+            return RunDir(folder).config()
+        return None if self.config is None else read_config_file(Path(self.config))
+
+    def _flags(self) -> list[tuple[str, object]]:
+        """Each flag as the field of the configuration that it sets."""
+        fields: dict[str, object] = {
+            "generations": self.generations,
+            "data.name": self.data,
+            "data.root": _absolute(self.data_root),
+            "teacher_weights": _absolute(self.teacher_weights),
+            "student_weights": _absolute(self.student_weights),
+            "pretrained": self.pretrained,
+            "recipe.epochs": self.epochs,
+            "recipe.batch_size": self.batch_size,
+            "seed": self.seed,
+            "device": self.device,
+            "precision": self.precision,
+            "controls": None if self.controls is None else list(self.controls),
+            "track": None if self.track is None else list(self.track),
+        }
+        return [(path, value) for path, value in fields.items() if value is not None]
+
+
+def _absolute(path: Path | str | None) -> str | None:
+    """A configuration is read from elsewhere later: paths in it must not depend on the working directory."""
+    return None if path is None else str(Path(path).absolute())
+
+
+def _environment_root(base: Mapping[str, Any] | None) -> list[tuple[str, object]]:
+    """The environment's data folder, unless a configuration that is repeated says otherwise."""
+    root = os.environ.get(ROOT_VARIABLE)
+    return [("data.root", _absolute(root))] if root and base is None else []

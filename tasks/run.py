@@ -1,0 +1,186 @@
+"""Running a task: prepare data and folder for a resolved request, and hand all of it to the chain."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from densedistill import backbones
+from densedistill.distill.chain import Chain
+from densedistill.distill.collective import from_main
+from densedistill.distill.config import Resolved, differences
+from densedistill.distill.errors import RequestError
+from densedistill.distill.guard import naming_failures
+from densedistill.distill.panels import write_panels
+from densedistill.distill.progress import RichLog, RunLog, SilentLog
+from densedistill.distill.report import write_report
+from densedistill.distill.run_dir import RunDir
+from densedistill.distill.runtime import Runtime, start_runtime
+from densedistill.distill.trackers import Trackers
+from densedistill.tasks.request import RunRequest
+
+NETWORKS_MODULE = "densedistill.backbones"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A finished run."""
+
+    path: Path
+    """The run's folder."""
+    summary: Mapping[str, Any]
+    """The content of result.json."""
+
+    def arm(self, name: str) -> Mapping[str, Any]:
+        """One arm's figures.
+
+        Raises:
+            KeyError: the run has no such arm.
+        """
+        for arm in self.summary["arms"]:
+            if arm["arm"] == name:
+                found: Mapping[str, Any] = arm
+                return found
+        raise KeyError(name)
+
+
+def run(
+    name: str | None = None,
+    *,
+    preset: str | None = None,
+    generations: int | None = None,
+    method: str | None = None,
+    data: str | None = None,
+    data_root: Path | str | None = None,
+    teacher: str | None = None,
+    student: str | None = None,
+    teacher_weights: Path | str | None = None,
+    student_weights: Path | str | None = None,
+    pretrained: str | None = None,
+    epochs: int | None = None,
+    batch_size: int | None = None,
+    seed: int | None = None,
+    device: str | None = None,
+    precision: str | None = None,
+    controls: Sequence[str] | None = None,
+    track: Sequence[str] | None = None,
+    settings: Mapping[str, object] | None = None,
+    plugins: Sequence[str] = (),
+    config: Path | str | None = None,
+    out: Path | str | None = None,
+    resume: bool = False,
+    log: RunLog | None = None,
+) -> Result:
+    """Distil: train the chain's generations and its control arms, and write the run folder.
+
+    Arguments left None keep the preset's value. `settings` are fields of the configuration by dotted path
+    (`{"method.alpha": 0.5}`). `log` receives the course of the run; None shows progress on stderr.
+
+    Raises:
+        RequestError, DataError, NetworkError: the request is wrong; one sentence says what to give instead.
+        RunFailedError: the run failed on its way; its last good state is kept.
+        InterruptedRunError: a signal stopped it; `resume=True` goes on.
+    """
+    request = RunRequest(
+        task=name,
+        preset=preset,
+        generations=generations,
+        method=method,
+        data=data,
+        data_root=data_root,
+        teacher=teacher,
+        student=student,
+        teacher_weights=teacher_weights,
+        student_weights=student_weights,
+        pretrained=pretrained,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        device=device,
+        precision=precision,
+        controls=controls,
+        track=track,
+        settings=tuple((settings or {}).items()),
+        plugins=plugins,
+        config=config,
+        out=out,
+        resume=resume,
+    )
+    return execute(request, command=sys.argv, log=log)
+
+
+def execute(request: RunRequest, *, command: Sequence[str], log: RunLog | None = None) -> Result:
+    """Run what `request` asks for; `command` is recorded in the result."""
+    folder = request.folder()
+    resolved = request.resolve()
+    runtime = start_runtime(resolved.config.device, resolved.config.precision)
+    shown: RunLog = log or (RichLog() if runtime.is_main else SilentLog())
+    run_dir = RunDir(from_main(folder or _new_folder(resolved)))
+    with naming_failures(run_dir.path), shown:
+        return _run(resolved, run_dir, request.resume, runtime, shown, command)
+
+
+def make_chain(
+    resolved: Resolved, *, run_dir: RunDir, runtime: Runtime, log: RunLog, trackers: Trackers, command: Sequence[str]
+) -> Chain:
+    """The chain of a resolved configuration, with its data loaded."""
+    return Chain(
+        resolved,
+        data=resolved.spec.load_data(resolved.options),
+        networks=backbones,
+        networks_module=NETWORKS_MODULE,
+        runtime=runtime,
+        run_dir=run_dir,
+        log=log,
+        track=trackers.log,
+        command=command,
+    )
+
+
+def _run(
+    resolved: Resolved, run_dir: RunDir, resume: bool, runtime: Runtime, log: RunLog, command: Sequence[str]
+) -> Result:
+    if runtime.is_main:
+        _claim(run_dir, resolved, resume)
+    runtime.accelerator.wait_for_everyone()
+    trackers = Trackers(resolved.config.track if runtime.is_main else (), run_dir.path)
+    try:
+        chain = make_chain(resolved, run_dir=run_dir, runtime=runtime, log=log, trackers=trackers, command=command)
+        if runtime.is_main:
+            run_dir.write_config(resolved.config.plain())
+        log.message(f"run folder {run_dir.path}")
+        result = chain.run()
+    finally:
+        trackers.close()
+    if runtime.is_main:
+        write_panels(chain)
+        write_report(run_dir.path)
+    runtime.accelerator.wait_for_everyone()
+    return Result(run_dir.path, result)
+
+
+def _new_folder(resolved: Resolved) -> Path:
+    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / resolved.config.task / f"{stamp}-{resolved.config.preset}"
+
+
+def _claim(run_dir: RunDir, resolved: Resolved, resume: bool) -> None:
+    """Refuse a folder that holds another run, or one that would go on under another configuration."""
+    if not run_dir.config_file.is_file():
+        if run_dir.path.is_dir() and any(run_dir.path.iterdir()):
+            raise RequestError(f"'{run_dir.path}' is not empty and holds no run: give --out a new or empty folder.")
+        return
+    if not resume:
+        raise RequestError(
+            f"'{run_dir.path}' already holds a run: add --resume to go on with it, or give --out another folder."
+        )
+    changed = differences(run_dir.config(), resolved.config.plain())
+    if changed:
+        raise RequestError(
+            f"'{run_dir.path}' holds a run with another configuration ({'; '.join(changed)}): leave these flags out to "
+            "go on with it, or give --out another folder."
+        )

@@ -1,0 +1,202 @@
+"""What `distill.py` does once its command line is read. Kept apart so that `--help` imports none of it."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from densedistill import backbones
+from densedistill.distill.config import parse_setting
+from densedistill.distill.dry_run import Trial, TrialChain
+from densedistill.distill.errors import InterruptedRunError
+from densedistill.distill.plugins import load_plugin
+from densedistill.distill.progress import RichLog
+from densedistill.distill.run_dir import RunDir
+from densedistill.distill.runtime import start_runtime
+from densedistill.distill.tables import arms_table, references_table
+from densedistill.tasks import get, names
+from densedistill.tasks.request import RunRequest
+from densedistill.tasks.run import NETWORKS_MODULE, execute
+
+
+def run(options: argparse.Namespace, command: Sequence[str]) -> int:
+    """Distil, and print the table of arms."""
+    try:
+        result = execute(_request(options), command=command)
+    except InterruptedRunError as error:
+        again = shlex.join([*command, *([] if options.resume else ["--resume"])])
+        raise InterruptedRunError(f"{error} Go on with: {again}", error.exit_status) from error
+    summary = dict(result.summary)
+    console = Console()
+    console.print(arms_table(summary))
+    if summary["references"]:
+        console.print(references_table(summary))
+    console.print(f"report: {result.path / 'report.html'}", soft_wrap=True)
+    return 0
+
+
+def print_config(options: argparse.Namespace) -> int:
+    """Print the resolved configuration as YAML on stdout."""
+    plain = _request(options).resolve().config.plain()
+    yaml.safe_dump(plain, sys.stdout, sort_keys=False, allow_unicode=True)
+    return 0
+
+
+def dry_run(options: argparse.Namespace) -> int:
+    """Build every arm, take a step, and print shapes, sizes, memory and estimated time."""
+    resolved = _request(options).resolve()
+    runtime = start_runtime(resolved.config.device, resolved.config.precision)
+    with RichLog() as log:
+        chain = TrialChain(
+            resolved,
+            data=resolved.spec.load_data(resolved.options),
+            networks=backbones,
+            networks_module=NETWORKS_MODULE,
+            runtime=runtime,
+            run_dir=RunDir(Path("runs")),
+            log=log,
+            track=lambda _line: None,
+            command=(),
+        )
+        trials = [chain.try_arm(plan) for plan in chain.plans]
+    console = Console()
+    for table in _trial_tables(trials, f"{resolved.config.task}, preset {resolved.config.preset}, {runtime.precision}"):
+        console.print(table)
+    total = _duration(sum(trial.seconds for trial in trials))
+    console.print(f"estimated training time in all: {total} (evaluation not counted)")
+    return 0
+
+
+def _trial_tables(trials: Sequence[Trial], title: str) -> tuple[Table, Table]:
+    what = Table("arm", "network", "init", "parameters", "input", "output", "losses", title=title)
+    costs = Table("arm", "steps", "s/step", "training", "memory", "free")
+    for trial in trials:
+        what.add_row(
+            trial.arm,
+            trial.network,
+            trial.init,
+            f"{trial.params:,}",
+            "x".join(map(str, trial.input)),
+            "x".join(map(str, trial.output)),
+            ", ".join(f"{name} {value:.3g}" for name, value in trial.losses.items()),
+        )
+        costs.add_row(
+            trial.arm,
+            str(trial.steps),
+            f"{trial.seconds_per_step:.3f}",
+            _duration(trial.seconds),
+            f"{trial.memory_bytes / 2**30:.2f} GiB",
+            f"{trial.free_bytes / 2**30:.1f} GiB",
+        )
+    return what, costs
+
+
+def show_list(what: str, plugins: Sequence[str]) -> int:
+    """Print what there is of one kind, or of every kind."""
+    for plugin in plugins:
+        load_plugin(plugin)
+    shown = {
+        "tasks": _list_tasks,
+        "presets": _list_presets,
+        "networks": _list_networks,
+        "methods": _list_methods,
+        "datasets": _list_datasets,
+    }
+    console = Console()
+    for kind, table in shown.items():
+        if what in (kind, "all"):
+            console.print(table())
+    return 0
+
+
+def _list_tasks() -> Table:
+    table = Table("task", "what", title="tasks")
+    for name in names():
+        table.add_row(name, get(name).summary)
+    return table
+
+
+def _list_presets() -> Table:
+    table = Table("task", "preset", "what", "epochs", title="presets")
+    for name in names():
+        for key, preset in get(name).presets.items():
+            table.add_row(name, key, preset.summary, str(preset.recipe.epochs))
+    return table
+
+
+def _list_networks() -> Table:
+    table = Table("network", "what", "arguments", title="networks")
+    for info in backbones.describe_networks():
+        table.add_row(info.name, info.summary, ", ".join(f"{key}={value}" for key, value in info.arguments.items()))
+    return table
+
+
+def _list_methods() -> Table:
+    table = Table("task", "method", "what", "parameters", "source", title="methods")
+    for name in names():
+        for method in get(name).methods.values():
+            parameters = ", ".join(f"{key}={value}" for key, value in method.parameters.model_dump(mode="json").items())
+            table.add_row(name, method.name, method.summary, parameters, method.paper)
+    return table
+
+
+def _list_datasets() -> Table:
+    table = Table("task", "data sets", "default of the demo", title="data sets")
+    for name in names():
+        data = (
+            get(name).presets["demo"].data
+            if "demo" in get(name).presets
+            else next(iter(get(name).presets.values())).data
+        )
+        annotation = type(data).model_fields["name"].annotation if "name" in type(data).model_fields else None
+        table.add_row(name, ", ".join(map(str, get_args(annotation))), str(getattr(data, "name", "")))
+    return table
+
+
+def _request(options: argparse.Namespace) -> RunRequest:
+    return RunRequest(
+        task=options.task,
+        preset=options.preset,
+        generations=options.generations,
+        method=options.method,
+        data=options.data,
+        data_root=options.data_root,
+        teacher=options.teacher,
+        student=options.student,
+        teacher_weights=options.teacher_weights,
+        student_weights=options.student_weights,
+        pretrained=options.pretrained,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        seed=options.seed,
+        device=options.device,
+        precision=options.precision,
+        controls=_names(options.controls),
+        track=_names(options.track),
+        settings=[parse_setting(text) for text in options.set],
+        plugins=options.plugin,
+        config=options.config,
+        out=options.out,
+        resume=options.resume,
+    )
+
+
+def _names(text: str | None) -> list[str] | None:
+    """A comma-separated list; `none` is an empty one."""
+    if text is None:
+        return None
+    return [] if text == "none" else [name.strip() for name in text.split(",")]
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

@@ -10,15 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from densedistill.distill.report import words
-from densedistill.distill.report.facts import (
-    ArmFacts,
-    MetricFacts,
-    ReferenceFacts,
-    arm_facts,
-    data_facts,
-    metric_facts,
-    reference_facts,
-)
+from densedistill.distill.report.facts import ArmFacts, MetricFacts, ReferenceFacts
+from densedistill.distill.report.reading import arm_facts, data_facts, metric_facts, reference_facts
 from densedistill.distill.report.values import fields
 
 _FIRST_COLUMN = 24

@@ -14,8 +14,9 @@ from markupsafe import Markup
 
 from densedistill.distill.report import words
 from densedistill.distill.report.charts import Stroke, outcome_charts, strokes, training_charts
-from densedistill.distill.report.facts import ArmFacts, RunFacts, read_run
+from densedistill.distill.report.facts import ArmFacts, RunFacts
 from densedistill.distill.report.panels import read_panels
+from densedistill.distill.report.reading import read_run
 from densedistill.distill.report.summary import basis, summarise
 
 _HERE = Path(__file__).parent
@@ -183,7 +184,7 @@ def _row(arm: ArmFacts, cells: Sequence[str], named: Mapping[str, str], looks: M
     )
 
 
-def _references(run: RunFacts, named: Mapping[str, str]) -> list[tuple[str, ...]]:
+def _references(run: RunFacts, named: Mapping[str, str]) -> list[tuple[str, str, str, str, str]]:
     """Arm, metric, value, split and source with its note, for each published figure."""
     shown = []
     for entry in run.references:

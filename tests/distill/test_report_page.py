@@ -64,7 +64,7 @@ def _result() -> dict[str, Any]:
         },
         "metric": {"name": "dice", "unit": "", "higher_is_better": True},
         "arms": arms,
-        "references": [{"arm": "gen_02", "value": 0.7226, "split": "val", "source": "a thesis"}],
+        "references": [{"arm": "gen_02", "value": 0.7226, "split": "val", "source": "a thesis", "note": "on one seed"}],
         "environment": {"torch": "2.9.0", "threads": 2},
     }
 
@@ -184,7 +184,7 @@ def test_reference_stands_in_its_own_table(make_run: MakeRun) -> None:
     tables = re.findall(r"<table.*?</table>", page, flags=re.DOTALL)
     holding = [table for table in tables if "0.7226" in table]
     assert len(holding) == 1
-    assert "a thesis" in holding[0]
+    assert "a thesis on one seed" in holding[0]
     assert "0.4000" not in holding[0]
     assert "None of them was measured in this run" in page
 
@@ -248,6 +248,29 @@ def test_arm_with_epochs_but_no_result_is_added(make_run: MakeRun) -> None:
     text = _read(write_report(make_run(result))).text
     assert "gen_02_scratch is under way" in text
     assert "On the validation split" in text
+
+
+def test_ended_arm_of_a_running_run_is_read_from_its_record(make_run: MakeRun) -> None:
+    run = make_run(None, [_line("gen_01", 1), _line("gen_02", 1)])
+    (run / "gen_01").mkdir()
+    record = _arm("gen_01", None, 24_436_369, 0.43, 0.42) | {"notes": ["no ImageNet weights could be had"]}
+    (run / "gen_01" / "arm.json").write_text(json.dumps(record))
+    page = write_report(run).read_text(encoding="utf-8")
+    assert "24.4 M" in page
+    assert "0.4300" in page
+    assert "teacher: no ImageNet weights could be had" in page
+    assert "<code>gen_02</code> · no result yet" in page
+    assert "<code>gen_01</code></span>" in page
+
+
+def test_several_students_share_one_scratch_control(make_run: MakeRun) -> None:
+    result = _result()
+    result["arms"][1]["arm"] = "gen_02_b"
+    result["references"] = []
+    lines = [_line(arm, 1) for arm in ("gen_01", "gen_02_b", "gen_02_scratch")]
+    text = _read(write_report(make_run(result, lines))).text
+    assert "Student B (net/6628945" in text
+    assert "Distillation helped: +0.0300 over scratch" in text
 
 
 def test_repeated_epoch_counts_once_and_late(make_run: MakeRun) -> None:

@@ -69,8 +69,23 @@ def test_caption_tells_beginning_and_data() -> None:
 def test_references_stand_apart_and_unparsed() -> None:
     assert "71.3" not in _printed(arms_table(_result()))
     printed = _printed(references_table(_result()))
-    assert _row(printed, "student (distilled)") == ["71.30", "test", "a", "[bold]thesis[/bold]"]
+    assert _row(printed, "student (distilled)") == [
+        "top-1",
+        "accuracy",
+        "71.30",
+        "%",
+        "test",
+        "a",
+        "[bold]thesis[/bold]",
+    ]
     assert "not measured here" in printed
+
+
+def test_reference_in_another_metric_says_so() -> None:
+    result = _result()
+    result["references"][0] |= {"metric": "psnr_y", "value": 28.5, "source": "paper"}
+    row = _row(_printed(references_table(result)), "student (distilled)")
+    assert row == ["PSNR", "(Y)", "28.50", "dB", "test", "paper"]
 
 
 def test_no_references_no_table() -> None:

@@ -1,0 +1,236 @@
+"""Reading a run folder: its files turned into facts, whether the run has finished or not."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from densedistill.distill.errors import RequestError
+from densedistill.distill.report.facts import (
+    ArmFacts,
+    DataFacts,
+    EpochFacts,
+    MetricFacts,
+    ReferenceFacts,
+    RunFacts,
+)
+from densedistill.distill.report.values import entries, fields, integer, number, numbers, text
+from densedistill.distill.report.words import ABSENT
+
+
+def read_run(folder: Path) -> RunFacts:
+    """Read `result.json`, `metrics.jsonl` and `config.yaml` of a run folder; each of them may be missing.
+
+    Arms that `result.json` does not list yet are taken from their own `arm.json`, or from their epochs so far.
+
+    Raises:
+        RequestError: `folder` is not a folder, holds none of the three files, or one of them cannot be read.
+    """
+    if not folder.is_dir():
+        raise RequestError(f"'{folder}' is not a folder: give the folder of a run, the one with config.yaml in it.")
+    if not any((folder / name).is_file() for name in ("result.json", "metrics.jsonl", "config.yaml")):
+        raise RequestError(
+            f"'{folder}' holds no run: there is no result.json, metrics.jsonl or config.yaml in it; "
+            "give the folder that distill.py printed at its end."
+        )
+    result = _read_object(folder / "result.json")
+    epochs, notes = _read_epochs(folder / "metrics.jsonl")
+    config, config_text = _read_config(folder / "config.yaml")
+    head = {**{key: config[key] for key in ("task", "preset", "method", "seed") if key in config}, **result}
+    metric = metric_facts(fields(result.get("metric")), epochs)
+    return RunFacts(
+        folder=folder,
+        finished=bool(result),
+        task=text(head.get("task")) or folder.name,
+        preset=text(head.get("preset")),
+        method=_method(head.get("method")),
+        seed=integer(head.get("seed")),
+        command=_strings(result.get("command")),
+        data=data_facts({"name": fields(config.get("data")).get("name"), **fields(result.get("data"))}),
+        metric=metric,
+        arms=_with_unfinished(arm_facts(result), _read_records(folder), epochs, metric),
+        references=reference_facts(result),
+        environment={key: _plain(value) for key, value in fields(result.get("environment")).items()},
+        epochs=epochs,
+        config=config_text,
+        notes=(*_strings(result.get("notes")), *notes),
+    )
+
+
+def arm_facts(result: Mapping[str, Any]) -> tuple[ArmFacts, ...]:
+    """The arms of a decoded `result.json`, in its order."""
+    return tuple(
+        ArmFacts(
+            arm=text(arm.get("arm")),
+            teacher=text(arm.get("teacher")) or None,
+            network=text(arm.get("network")) or None,
+            params=integer(arm.get("params")),
+            init=text(arm.get("init")) or None,
+            val=number(arm.get("val")),
+            test=number(arm.get("test")),
+            tests={name: numbers(figures) for name, figures in fields(arm.get("tests")).items()},
+            gap_closed=number(arm.get("gap_closed")),
+            retention=number(arm.get("retention")),
+            fidelity=numbers(arm.get("fidelity")),
+            epochs=integer(arm.get("epochs")),
+            seconds=number(arm.get("seconds")),
+            images_per_second=number(arm.get("images_per_second")),
+            peak_memory_mb=number(arm.get("peak_memory_mb")),
+            notes=_strings(arm.get("notes")),
+        )
+        for arm in entries(result.get("arms"))
+    )
+
+
+def reference_facts(result: Mapping[str, Any]) -> tuple[ReferenceFacts, ...]:
+    """The published figures of a decoded `result.json`."""
+    return tuple(
+        ReferenceFacts(
+            arm=text(entry.get("arm")),
+            value=number(entry.get("value")),
+            metric=text(entry.get("metric")),
+            split=text(entry.get("split")),
+            source=text(entry.get("source")),
+            note=text(entry.get("note")),
+        )
+        for entry in entries(result.get("references"))
+    )
+
+
+def metric_facts(metric: Mapping[str, Any], epochs: Sequence[EpochFacts] = ()) -> MetricFacts:
+    """The metric of a decoded `result.json`; before there is one, the first figure of the validation lines."""
+    measured = next((name for line in epochs for name in line.val), "")
+    return MetricFacts(
+        name=text(metric.get("name")) or measured or "metric",
+        unit=text(metric.get("unit")),
+        higher_is_better=bool(metric.get("higher_is_better", True)),
+    )
+
+
+def data_facts(data: Mapping[str, Any]) -> DataFacts:
+    """The data set of a decoded `result.json`."""
+    return DataFacts(
+        name=text(data.get("name")),
+        embedded=bool(data.get("embedded", False)),
+        train=integer(data.get("train")),
+        val=integer(data.get("val")),
+        tests=numbers(data.get("tests")),
+        fingerprint=text(data.get("fingerprint")),
+        notes=_strings(data.get("notes")),
+    )
+
+
+def _read_object(path: Path) -> Mapping[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return fields(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise RequestError(
+            f"'{path}' is not valid JSON ({error}): remove it and resume the run, which writes it anew."
+        ) from error
+
+
+def _read_config(path: Path) -> tuple[Mapping[str, Any], str]:
+    if not path.is_file():
+        return {}, ""
+    try:
+        written = path.read_text(encoding="utf-8")
+        return fields(yaml.safe_load(written)), written
+    except (ValueError, yaml.YAMLError) as error:
+        raise RequestError(f"'{path}' is not valid YAML ({error}): mend it, or take the original back.") from error
+
+
+def _read_epochs(path: Path) -> tuple[tuple[EpochFacts, ...], tuple[str, ...]]:
+    """Lines by arm and epoch, and a note about those that a killed process left half written."""
+    if not path.is_file():
+        return (), ()
+    known: dict[tuple[str, int], EpochFacts] = {}
+    broken = 0
+    for written in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        if not written.strip():
+            continue
+        try:
+            line = _epoch_facts(fields(json.loads(written)))
+        except ValueError:
+            broken += 1
+            continue
+        # A resumed run repeats the epochs since its last saved state: the later line is the one that counts.
+        known[line.arm, line.epoch] = line
+    notes = (f"{broken} unreadable line(s) of metrics.jsonl are left out.",) if broken else ()
+    return tuple(sorted(known.values(), key=lambda line: line.epoch)), notes
+
+
+def _epoch_facts(line: Mapping[str, Any]) -> EpochFacts:
+    arm, epoch = text(line.get("arm")), integer(line.get("epoch"))
+    if not arm or epoch is None:
+        raise ValueError("a line of metrics.jsonl needs an arm and an epoch")
+    return EpochFacts(
+        arm=arm,
+        epoch=epoch,
+        learning_rate=number(line.get("learning_rate")),
+        train_loss=number(line.get("train_loss")),
+        losses=numbers(line.get("losses")),
+        val_loss=number(line.get("val_loss")),
+        val=numbers(line.get("val")),
+        seconds=number(line.get("seconds")),
+        images_per_second=number(line.get("images_per_second")),
+    )
+
+
+def _read_records(folder: Path) -> tuple[ArmFacts, ...]:
+    """The arms that have ended, each from its own record."""
+    records = [_read_object(path) for path in sorted(folder.glob("gen_*/arm.json"))]
+    return arm_facts({"arms": records})
+
+
+def _with_unfinished(
+    listed: Sequence[ArmFacts], ended: Sequence[ArmFacts], epochs: Sequence[EpochFacts], metric: MetricFacts
+) -> tuple[ArmFacts, ...]:
+    """The result's arms in its order; where some are not in it yet, those too, and all of them sorted by name."""
+    known = {arm.arm: arm for arm in (*ended, *listed)}
+    waiting = {line.arm for line in epochs} - set(known)
+    if not waiting and len(known) == len(listed):
+        return tuple(listed)
+    for arm in waiting:
+        known[arm] = _unfinished(arm, [line for line in epochs if line.arm == arm], metric)
+    return tuple(known[arm] for arm in sorted(known))
+
+
+def _unfinished(arm: str, lines: Sequence[EpochFacts], metric: MetricFacts) -> ArmFacts:
+    figures = [line.val[metric.name] for line in lines if metric.name in line.val]
+    choose = max if metric.higher_is_better else min
+    return ArmFacts(
+        arm=arm,
+        val=choose(figures) if figures else None,
+        tests={},
+        fidelity={},
+        epochs=lines[-1].epoch,
+        seconds=_total(line.seconds for line in lines),
+        images_per_second=lines[-1].images_per_second,
+        finished=False,
+    )
+
+
+def _total(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _method(value: object) -> str:
+    """A method's name, written as a word or as a section with a `name`."""
+    return text(fields(value).get("name")) or text(value)
+
+
+def _strings(value: object) -> tuple[str, ...]:
+    return tuple(str(item) for item in value) if isinstance(value, list) else ()
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return ABSENT
+    return value if isinstance(value, str) else json.dumps(value)

@@ -71,6 +71,7 @@ class Chain:
             RunFailedError: training failed; finished arms and the last good state are kept.
             InterruptedRunError: a signal arrived; the state is saved.
         """
+        self._write_result()
         with StopSignal() as stop:
             for plan in self.plans:
                 if self.run_dir.arm(plan.name).done:

@@ -71,7 +71,7 @@ class TrialChain(Chain):
             terms["total"].backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             optimizer.zero_grad()
-            losses = {name: float(value) for name, value in terms.items()}
+            losses = {name: float(value.detach()) for name, value in terms.items()}
             seconds = time.perf_counter() - started
         per_epoch = steps_per_epoch(len(self.data.train), arm.recipe.views_per_epoch, arm.recipe.batch_size)
         return Trial(

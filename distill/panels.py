@@ -31,8 +31,10 @@ def write_panels(chain: Chain) -> None:
         rows.append({"id": name, "cells": cells})
     arms = [plan.name for plan in chain.plans if chain.run_dir.arm(plan.name).done]
     for arm in arms:
-        for row, finished in zip(rows, _predictions(chain, arm, samples), strict=True):
-            row["cells"][arm] = _cell(folder, f"{row['id']}_{arm}", shown.prediction(finished, chain.data))
+        finished = _predictions(chain, arm, samples)
+        for row, prediction, entries in zip(rows, finished, samples.values(), strict=True):
+            cell = shown.prediction(prediction, entries, chain.data)
+            row["cells"][arm] = _cell(folder, f"{row['id']}_{arm}", cell)
     write_json(folder / "panels.json", {"columns": ["input", "truth", *arms], "rows": rows})
 
 
@@ -58,9 +60,10 @@ def _predictions(chain: Chain, arm: str, samples: Mapping[str, Mapping[str, Tens
 
 
 def _cell(folder: Path, stem: str, cell: PanelCell) -> dict[str, Any]:
+    judged = {} if cell.correct is None else {"correct": cell.correct}
     if cell.image is None:
-        return {"image": None, "caption": cell.caption}
+        return {"image": None, "caption": cell.caption, **judged}
     name = f"{stem}.png".replace("/", "_")
     with replacing(folder / name) as temporary:
         Image.fromarray(cell.image).save(temporary, format="PNG")
-    return {"image": f"{folder.name}/{name}", "caption": cell.caption}
+    return {"image": f"{folder.name}/{name}", "caption": cell.caption, **judged}

@@ -93,6 +93,8 @@ class PanelCell:
     image: np.ndarray | None
     """uint8 (H, W, 3), or None for a cell of text."""
     caption: str = ""
+    correct: bool | None = None
+    """Whether the prediction is right, for tasks where that is a question."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,8 +104,8 @@ class Panels:
     picture: Callable[[Mapping[str, Tensor], TaskData], PanelCell]
     """(one image's batch entries, data) -> the input."""
     truth: Callable[[Mapping[str, Tensor], TaskData], PanelCell]
-    prediction: Callable[[Tensor, TaskData], PanelCell]
-    """(finished prediction, data) -> what an arm made of it."""
+    prediction: Callable[[Tensor, Mapping[str, Tensor], TaskData], PanelCell]
+    """(finished prediction, one image's batch entries, data) -> what an arm made of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -79,10 +79,14 @@ def truth_cell(entries: Mapping[str, Tensor], data: TaskData) -> PanelCell:
     return PanelCell(image=None, caption=data.classes[int(entries["target"])])
 
 
-def prediction_cell(probabilities: Tensor, data: TaskData) -> PanelCell:
+def prediction_cell(probabilities: Tensor, entries: Mapping[str, Tensor], data: TaskData) -> PanelCell:
     """The predicted class and its confidence."""
     confidence, place = probabilities.max(dim=0)
-    return PanelCell(image=None, caption=f"{data.classes[int(place)]}, {float(confidence):.1%}")
+    return PanelCell(
+        image=None,
+        caption=f"{data.classes[int(place)]}, {float(confidence):.1%}",
+        correct=int(place) == int(entries["target"]),
+    )
 
 
 def paper() -> Preset:

@@ -70,7 +70,7 @@ def truth_cell(entries: Mapping[str, Tensor], _data: TaskData) -> PanelCell:
     return PanelCell(image=as_pixels(entries["target"]))
 
 
-def prediction_cell(probabilities: Tensor, _data: TaskData) -> PanelCell:
+def prediction_cell(probabilities: Tensor, _entries: Mapping[str, Tensor], _data: TaskData) -> PanelCell:
     """The predicted probabilities as grey values."""
     return PanelCell(image=as_pixels(probabilities))
 

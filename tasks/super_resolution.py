@@ -144,7 +144,7 @@ def truth_cell(entries: Mapping[str, Tensor], _data: TaskData) -> PanelCell:
     return PanelCell(image=as_pixels(centre(entries["target"], SHOWN, SHOWN)))
 
 
-def prediction_cell(image: Tensor, _data: TaskData) -> PanelCell:
+def prediction_cell(image: Tensor, _entries: Mapping[str, Tensor], _data: TaskData) -> PanelCell:
     """The detail as a network made it."""
     return PanelCell(image=as_pixels(centre(image, SHOWN, SHOWN)))
 

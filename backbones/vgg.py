@@ -23,19 +23,24 @@ _TORCHVISION_URL = "https://download.pytorch.org/models/vgg19-dcbb9e9d.pth"
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
 _KERAS_MEAN_RGB = (123.68, 116.779, 103.939)
+_KERAS_UNIT = 255 * sum(_IMAGENET_STD) / 3
+"""Keras's weights see inputs, and so give features, this much larger than torchvision's, which see unit variance.
+Their features are divided by it: a perceptual loss then weighs about the same with either file."""
 
 
 class VGG19Features(nn.Module):
     """Features of conv3_4 before its ReLU.
 
-    Shape: RGB in [0, 1], (B, 3, H, W), to (B, 256, H // 4, W // 4). Normalises by itself, as its weights expect.
+    Shape: RGB in [0, 1], (B, 3, H, W), to (B, 256, H // 4, W // 4). Normalises by itself, as its weights expect, and
+    divides the features by `unit`.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...], *, unit: float = 1.0) -> None:
         super().__init__()
+        self.unit = unit
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
         layers: list[nn.Module] = []
@@ -48,7 +53,7 @@ class VGG19Features(nn.Module):
     def forward(self, images_BCHW: Tensor) -> Tensor:
         """Extract; see the class for shapes."""
         features: Tensor = self.features((images_BCHW - self.mean) / self.std)
-        return features
+        return features / self.unit
 
     def convolutions(self) -> list[tuple[str, nn.Conv2d]]:
         """The convolutions by name, `1_1` to `3_4`, in order."""
@@ -69,7 +74,7 @@ def vgg19_features(source: Literal["torchvision", "none"] | Path) -> Built:
         NetworkError: the file is missing, damaged, or not of VGG19.
     """
     if isinstance(source, Path) and source.suffix.lower() == ".npz":
-        network = VGG19Features(tuple(m / 255 for m in _KERAS_MEAN_RGB), (1 / 255,) * 3)
+        network = VGG19Features(tuple(m / 255 for m in _KERAS_MEAN_RGB), (1 / 255,) * 3, unit=_KERAS_UNIT)
         _load_keras(network, source)
         init = f"file {source.name}"
     else:

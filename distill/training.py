@@ -125,13 +125,15 @@ class ArmTraining:
             rank=self.runtime.rank,
             processes=self.runtime.processes,
         )[self.counters.step - epoch * self.steps_per_epoch :]
+        # Waiting for a batch counts: images/s is what a user waits for. Evaluating and saving do not.
+        started = time.perf_counter()
         for batch in prefetch(self._batches(plans)):
-            started = time.perf_counter()
             loss = self._take_step(batch)
             self.counters.seconds += time.perf_counter() - started
             self.counters.images += len(batch["input"]) * self.runtime.processes
             self.around.log.step(self.counters.step, len(batch["input"]) * self.runtime.processes, loss)
             self._save_or_stop()
+            started = time.perf_counter()
 
     def _batches(self, plans: list[Plan]) -> Any:
         return self.around.data.train.batches(plans, seed=self.arm.seed, device=self.runtime.device)

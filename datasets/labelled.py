@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -133,7 +133,7 @@ class ClassificationSource:
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """Published mean and standard deviation per channel, of pixels in [0, 1]. None: computed from `train`."""
     embedded: bool = False
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
 
 
 def running_ids(split: str, count: int) -> tuple[str, ...]:

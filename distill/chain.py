@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from densedistill.distill.arm import Arm, ArmPlan, plan_arms
 from densedistill.distill.config import Resolved
@@ -62,6 +62,7 @@ class Chain:
         self.runtime, self.run_dir, self.log = runtime, run_dir, log
         self.track, self.command = track, command
         self.plans = plan_arms(resolved.config.generations, resolved.config.controls)
+        self.baselines: list[dict[str, Any]] = []
 
     def run(self) -> dict[str, Any]:
         """Run every arm that is not done and return the result.
@@ -71,6 +72,7 @@ class Chain:
             RunFailedError: training failed; finished arms and the last good state are kept.
             InterruptedRunError: a signal arrived; the state is saved.
         """
+        self._score_baselines()
         self._write_result()
         with StopSignal() as stop:
             for plan in self.plans:
@@ -117,8 +119,9 @@ class Chain:
         """Score the selected weights once on every test set, and write weights and record."""
         plan, folder = assembled.arm.plan, self.run_dir.arm(assembled.arm.plan.name)
         main = self.resolved.spec.metric.name
-        val = self._score(network, "val", assembled.arm)
-        tests = {name: self._score(network, name, assembled.arm) for name in self.data.tests}
+        batch_size = assembled.arm.recipe.batch_size
+        val = self._score(network, "val", batch_size)
+        tests = {name: self._score(network, name, batch_size) for name in self.data.tests}
         save_weights(folder.weights, network)
         record = {
             "arm": plan.name,
@@ -152,7 +155,7 @@ class Chain:
             folder.state.rmdir()
         self.log.arm_finished(plan.name, f"{main} {record['val']:.4g} on validation, {record['test']:.4g} on test")
 
-    def _score(self, network: nn.Module, part: str, arm: Arm) -> dict[str, float]:
+    def _score(self, network: Callable[[Tensor], Tensor], part: str, batch_size: int) -> dict[str, float]:
         images = self.data.val if part == "val" else self.data.tests[part]
         evaluation = evaluate(
             network,
@@ -160,9 +163,21 @@ class Chain:
             spec=self.resolved.spec,
             metric=self.resolved.spec.metric.make(self.resolved.options, self.data),
             device=self.runtime.device,
-            batch_size=arm.recipe.batch_size,
+            batch_size=batch_size,
         )
         return dict(evaluation.metrics)
+
+    def _score_baselines(self) -> None:
+        """What can be had without a network; arms are read against it."""
+        if not self.runtime.is_main:
+            return
+        for name, function in self.resolved.spec.baselines(self.resolved.options).items():
+            main = self.resolved.spec.metric.name
+            val = self._score(function, "val", 1)
+            tests = {part: self._score(function, part, 1) for part in self.data.tests}
+            test = next(iter(tests.values()))[main] if tests else None
+            self.baselines.append({"name": name, "val": val[main], "test": test, "tests": tests})
+            self.log.message(f"without a network, {name}: {main} {val[main]:.4g} on validation, {test:.4g} on test")
 
     # -- putting an arm together ------------------------------------------------------------------------------------
 
@@ -288,7 +303,15 @@ class Chain:
     def _result(self) -> dict[str, Any]:
         folders = [self.run_dir.arm(plan.name) for plan in self.plans]
         records = [folder.record() for folder in folders if folder.done]
-        return make_result(self.resolved, self.data, records, self.runtime.environment(), self.command)
+        return make_result(
+            self.resolved,
+            self.data,
+            records,
+            baselines=self.baselines,
+            complete=len(records) == len(self.plans),
+            environment=self.runtime.environment(),
+            command=self.command,
+        )
 
     def _write_result(self) -> None:
         if self.runtime.is_main:

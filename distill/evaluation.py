@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from densedistill.distill.data import EvalSet
 from densedistill.distill.metrics.base import Metric
@@ -29,7 +29,7 @@ class Evaluation:
 
 @torch.inference_mode()
 def evaluate(
-    network: nn.Module,
+    network: Callable[[Tensor], Tensor],
     images: EvalSet,
     *,
     spec: TaskSpec,
@@ -40,9 +40,11 @@ def evaluate(
 ) -> Evaluation:
     """Score `network` on `images` with a fresh `metric`.
 
-    Runs in float32 whatever the training precision, so that a figure does not depend on the machine's bf16.
+    A network, or any function from input to raw output. Runs in float32 whatever the training precision, so that a
+    figure does not depend on the machine's bf16.
     """
-    network.eval()
+    if isinstance(network, nn.Module):
+        network.eval()
     losses: list[torch.Tensor] = []
     sizes: list[int] = []
     for batch in images.batches(batch_size, device=device):

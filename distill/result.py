@@ -88,6 +88,8 @@ def make_result(
     resolved: Resolved,
     data: TaskData,
     records: Sequence[Mapping[str, Any]],
+    baselines: Sequence[Mapping[str, Any]],
+    complete: bool,
     environment: Mapping[str, Any],
     command: Sequence[str],
 ) -> dict[str, Any]:
@@ -100,11 +102,13 @@ def make_result(
         "task": config.task,
         "preset": config.preset,
         "method": config.method["name"],
+        "complete": complete,
         "seed": config.seed,
         "command": list(command),
         "data": describe_data(data),
         "metric": {"name": metric.name, "unit": metric.unit, "higher_is_better": metric.higher_is_better},
         "arms": compare(records, metric),
+        "baselines": list(baselines),
         "references": [asdict(reference) for reference in references if reference.arm in arms],
         "environment": {**environment, "commit": commit(), "system": platform.platform()},
     }

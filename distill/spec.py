@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from densedistill.distill.data import TaskData
 from densedistill.distill.metrics.base import Metric
@@ -138,6 +138,11 @@ def no_taps(_network: str) -> tuple[str, ...]:
     return ()
 
 
+def no_baselines(_options: Any) -> Mapping[str, Callable[[Tensor], Tensor]]:
+    """For tasks that nothing solves without a network."""
+    return {}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaskSpec:
     """A task: data, networks, losses and metric. All of it is data or pure functions."""
@@ -153,11 +158,13 @@ class TaskSpec:
     """(network name, data options, data) -> arguments that follow from the data."""
     taps: Callable[[str], tuple[str, ...]] = field(default=no_taps)
     """(network name) -> module paths the task's methods read, for a network named on the command line."""
-    predict: Callable[[nn.Module, Tensor], Tensor]
+    predict: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
     """(network, input of any size) -> raw output of that size; pads and crops where the network needs it."""
     finish: Callable[[Tensor], Tensor]
     """Raw output -> what the metric reads: probabilities, or an image in [0, 1]."""
     panels: Panels
+    baselines: Callable[[Any], Mapping[str, Callable[[Tensor], Tensor]]] = field(default=no_baselines)
+    """(data options) -> what an arm must beat to be worth its weights: functions from input to raw output."""
 
     def __post_init__(self) -> None:
         """Collect every fault of the spec and raise once."""

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from densedistill.distill.report import words
 from densedistill.distill.report.facts import ArmFacts, MetricFacts, ReferenceFacts
-from densedistill.distill.report.reading import arm_facts, data_facts, metric_facts, reference_facts
+from densedistill.distill.report.reading import arm_facts, baseline_facts, data_facts, metric_facts, reference_facts
 from densedistill.distill.report.values import fields
 
 _FIRST_COLUMN = 24
@@ -37,6 +37,11 @@ def arms_table(result: Mapping[str, Any]) -> Table:
             words.share(arm.retention),
             words.ABSENT if arm.seconds is None else f"{arm.seconds:.0f}",
         )
+    for baseline in baseline_facts(result):
+        test = next(iter(baseline.tests.values()), None)
+        figures = (words.figure(value, metric.unit, bare=True) for value in (baseline.val, test))
+        absent = (words.ABSENT,) * 3
+        table.add_row(Text.assemble(baseline.name, "\n", ("without a network", "dim")), "0", *figures, *absent)
     where = f"{'embedded data' if data.embedded else 'data'}: {data.name or words.ABSENT}"
     tested = next(iter(data.tests), "")
     table.caption = Text(" · ".join((_beginnings(arms, named), where, *([f"test: {tested}"] if tested else []))))

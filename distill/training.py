@@ -170,7 +170,7 @@ class ArmTraining:
         return nn.utils.get_total_norm([value.grad for value in self.trainable if value.grad is not None])
 
     def _require_finite(self, losses: Mapping[str, Tensor]) -> float:
-        total = float(losses["total"])
+        total = float(losses["total"].detach())
         if math.isfinite(total):
             return total
         bad = [name for name, value in losses.items() if name != "total" and not math.isfinite(float(value))]

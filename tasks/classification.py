@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from densedistill.datasets.augment import ClassificationAugmentation, ColorJitter
 from densedistill.datasets.classification import ClassificationData, load_classification
@@ -63,10 +63,9 @@ def network_arguments(name: str, options: ClassificationData, data: TaskData) ->
     return {"num_classes": len(data.classes)} | ({} if size is None else {"input_size": size})
 
 
-def predict(network: nn.Module, images: Tensor) -> Tensor:
+def predict(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """Logits (B, K)."""
-    logits: Tensor = network(images)
-    return logits
+    return network(images)
 
 
 def finish(logits: Tensor) -> Tensor:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from densedistill.datasets.edges import EdgeData, load_edges
 from densedistill.distill.data import TaskData
@@ -56,12 +56,12 @@ def network_arguments(_name: str, _options: EdgeData, _data: TaskData) -> Mappin
     return {}
 
 
-def predict(network: nn.Module, images: Tensor) -> Tensor:
+def predict(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """Logits (B, 1, H, W) of whole images: padded below and to the right by reflection, and cropped back."""
     height, width = images.shape[-2:]
     below, right = -height % MULTIPLE, -width % MULTIPLE
     mode = "reflect" if below < height and right < width else "replicate"
-    logits: Tensor = network(F.pad(images, (0, right, 0, below), mode=mode) if below or right else images)
+    logits = network(F.pad(images, (0, right, 0, below), mode=mode) if below or right else images)
     return logits[..., :height, :width]
 
 

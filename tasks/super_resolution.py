@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from pydantic import BaseModel, Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from densedistill.backbones import NetworkError, WeightsUnavailableError, vgg19_features
+from densedistill.datasets.bicubic import imresize
 from densedistill.datasets.sr_degradation import Degradation
 from densedistill.datasets.super_resolution import SuperResolutionData, load_super_resolution
 from densedistill.distill.data import TaskData
@@ -122,10 +123,15 @@ def taps(name: str) -> tuple[str, ...]:
     return next((paths for start, paths in TAPS.items() if name.startswith(start)), ())
 
 
-def predict(network: nn.Module, images: Tensor) -> Tensor:
+def predict(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
     """The enlarged images (B, 3, scale·h, scale·w), not clamped."""
-    enlarged: Tensor = network(images)
-    return enlarged
+    return network(images)
+
+
+def baselines(options: SuperResolutionData) -> Mapping[str, Callable[[Tensor], Tensor]]:
+    """Bicubic enlargement with MATLAB's kernel, the field's yardstick."""
+    scale = options.scale
+    return {"bicubic": lambda images: imresize(images, (images.shape[-2] * scale, images.shape[-1] * scale))}
 
 
 def finish(images: Tensor) -> Tensor:
@@ -231,5 +237,6 @@ def super_resolution() -> TaskSpec:
         taps=taps,
         predict=predict,
         finish=finish,
+        baselines=baselines,
         panels=Panels(picture=input_cell, truth=truth_cell, prediction=prediction_cell),
     )

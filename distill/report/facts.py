@@ -43,6 +43,16 @@ class ArmFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BaselineFacts:
+    """What can be had without a network."""
+
+    name: str
+    val: float | None
+    tests: Mapping[str, float | None]
+    """The run's metric by test set."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ReferenceFacts:
     """A published figure that stands beside an arm's."""
 
@@ -99,6 +109,7 @@ class RunFacts:
     data: DataFacts
     metric: MetricFacts
     arms: tuple[ArmFacts, ...]
+    baselines: tuple[BaselineFacts, ...]
     references: tuple[ReferenceFacts, ...]
     environment: Mapping[str, str]
     epochs: tuple[EpochFacts, ...]

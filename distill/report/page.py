@@ -97,6 +97,7 @@ def render(run: RunFacts) -> str:
         tiles=_tiles(run, named, looks),
         legend=[(named[arm], looks[arm]) for arm in names],
         arms=_arms_table(run, named, looks),
+        baselines=_baselines(run),
         every_metric=_every_metric(run, named, looks),
         references=_references(run, named),
         panels=read_panels(run.folder, names),
@@ -147,6 +148,16 @@ def _arms_table(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, Str
         )
         rows.append(_row(arm, cells, named, looks))
     return Table(heads=heads, rows=tuple(rows))
+
+
+def _baselines(run: RunFacts) -> list[str]:
+    """A sentence for each baseline."""
+    sentences = []
+    for baseline in run.baselines:
+        figures = {"val": baseline.val, **baseline.tests}
+        shown = ", ".join(f"{words.figure(value, run.metric.unit)} on {name}" for name, value in figures.items())
+        sentences.append(f"Without a network, {baseline.name}: {shown}.")
+    return sentences
 
 
 def _every_metric(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, Stroke]) -> dict[str, Table]:

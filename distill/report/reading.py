@@ -12,6 +12,7 @@ import yaml
 from densedistill.distill.errors import RequestError
 from densedistill.distill.report.facts import (
     ArmFacts,
+    BaselineFacts,
     DataFacts,
     EpochFacts,
     MetricFacts,
@@ -44,7 +45,7 @@ def read_run(folder: Path) -> RunFacts:
     metric = metric_facts(fields(result.get("metric")), epochs)
     return RunFacts(
         folder=folder,
-        finished=bool(result),
+        finished=bool(result.get("complete", result)),
         task=text(head.get("task")) or folder.name,
         preset=text(head.get("preset")),
         method=_method(head.get("method")),
@@ -53,6 +54,7 @@ def read_run(folder: Path) -> RunFacts:
         data=data_facts({"name": fields(config.get("data")).get("name"), **fields(result.get("data"))}),
         metric=metric,
         arms=_with_unfinished(arm_facts(result), _read_records(folder), epochs, metric),
+        baselines=baseline_facts(result),
         references=reference_facts(result),
         environment={key: _plain(value) for key, value in fields(result.get("environment")).items()},
         epochs=epochs,
@@ -83,6 +85,19 @@ def arm_facts(result: Mapping[str, Any]) -> tuple[ArmFacts, ...]:
             notes=_strings(arm.get("notes")),
         )
         for arm in entries(result.get("arms"))
+    )
+
+
+def baseline_facts(result: Mapping[str, Any]) -> tuple[BaselineFacts, ...]:
+    """What a decoded `result.json` says can be had without a network."""
+    metric = text(fields(result.get("metric")).get("name"))
+    return tuple(
+        BaselineFacts(
+            name=text(entry.get("name")),
+            val=number(entry.get("val")),
+            tests={name: numbers(figures).get(metric) for name, figures in fields(entry.get("tests")).items()},
+        )
+        for entry in entries(result.get("baselines"))
     )
 
 

@@ -1,0 +1,73 @@
+"""A finished arm's network, rebuilt from its run folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from torch import nn
+
+from densedistill.distill.errors import RequestError, unknown_name
+from densedistill.distill.files import load_tensors
+from densedistill.distill.networks import NetworkSource, source_by_name
+from densedistill.distill.plugins import load_plugin
+from densedistill.distill.run_dir import ArmDir, RunDir
+
+
+def load_student(run_dir: Path | str, arm: str | None = None) -> nn.Module:
+    """The network of a finished arm, on the CPU, in float32 and evaluation mode.
+
+    Its input is `(pixel in [0, 1] - input_mean) / input_std`, with both as the arm's `arm.json` has them.
+
+    Args:
+        run_dir: a run's folder.
+        arm: an arm's name, such as `gen_01` or `gen_02_scratch`; None: the last generation that was distilled.
+
+    Raises:
+        RequestError: no run there, no such arm, the arm is not done, or its weights cannot be read.
+    """
+    run = RunDir(Path(run_dir))
+    for plugin in run.config().get("plugins", ()):
+        load_plugin(plugin)
+    folder = run.arm(finished_arm(run, arm))
+    return rebuild(folder, source_by_name(folder.record()["builder"]))
+
+
+def finished_arm(run: RunDir, arm: str | None = None) -> str:
+    """`arm`, if the run has finished it; None stands for the last generation that was distilled.
+
+    Raises:
+        RequestError: the folder holds no run, or no such finished arm.
+    """
+    run.config()
+    done = run.arms()
+    if arm is not None:
+        if arm not in done:
+            raise RequestError(unknown_name(f"finished arm of '{run.path}'", arm, done))
+        return arm
+    records: list[Mapping[str, Any]] = [run.arm(name).record() for name in done]
+    students = [record for record in records if record["role"] == "student"]
+    if not students:
+        raise RequestError(
+            f"'{run.path}' holds no distilled student that is done: name one of its finished arms "
+            f"({', '.join(done) or 'there is none yet'})."
+        )
+    return str(max(students, key=lambda record: int(record["generation"]))["arm"])
+
+
+def rebuild(folder: ArmDir, networks: NetworkSource) -> nn.Module:
+    """A finished arm's network as `networks` builds it, with the arm's weights, in evaluation mode.
+
+    Raises:
+        RequestError: the weights file is missing, damaged or of another network.
+    """
+    record = folder.record()
+    network = networks.build(record["network"], record["arguments"], pretrained="none").module
+    try:
+        network.load_state_dict(load_tensors(folder.weights))
+    except (OSError, RuntimeError, SafetensorError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise RequestError(f"weights '{folder.weights}' cannot be loaded into {record['network']}: {first}") from error
+    return network.eval()

@@ -97,7 +97,7 @@ class Runtime:
         """What a reader needs to repeat a figure: versions, device, precision, threads, processes."""
         return {
             "python": platform.python_version(),
-            "torch": torch.__version__,
+            "torch": str(torch.__version__),
             "device": self.device.type if self.device.type == "cpu" else torch.cuda.get_device_name(self.device),
             "processor": processor_name(),
             "precision": self.precision,

@@ -170,11 +170,12 @@ class ArmTraining:
         return nn.utils.get_total_norm([value.grad for value in self.trainable if value.grad is not None])
 
     def _require_finite(self, losses: Mapping[str, Tensor]) -> float:
-        total = float(losses["total"].detach())
+        total = losses["total"].item()
         if math.isfinite(total):
             return total
-        bad = [name for name, value in losses.items() if name != "total" and not math.isfinite(float(value))]
-        named = ", ".join(f"'{name}' is {float(losses[name])}" for name in bad) or f"their sum is {total}"
+        terms = {name: value.item() for name, value in losses.items() if name != "total"}
+        bad = [f"'{name}' is {value}" for name, value in terms.items() if not math.isfinite(value)]
+        named = ", ".join(bad) or f"their sum is {total}"
         kept = (
             f"the last good state is kept in {self.folder.state}"
             if self._state_file.exists()

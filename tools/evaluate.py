@@ -1,0 +1,51 @@
+"""Score an arm of a finished run again, or anybody's predictions."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from densedistill.tools.cli import guarded
+
+EXAMPLES = """examples:
+  python tools/evaluate.py --run RUN                          the last student on the run's main test set
+  python tools/evaluate.py --run RUN --arm gen_01 --split val --json
+  python tools/evaluate.py --run RUN --data folder --data-root DIR --json    other images than the run's own
+  python tools/evaluate.py --task sr --predictions DIR --data folder --data-root DIR_OF_HR --scale 4 --json
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    command = argparse.ArgumentParser(
+        prog="evaluate.py", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    what = command.add_mutually_exclusive_group(required=True)
+    what.add_argument("--run", metavar="DIR", help="a run's folder")
+    what.add_argument("--predictions", metavar="DIR", help="images that any method made, as ID.png; needs --task")
+    command.add_argument("--arm", metavar="NAME", help="arm of the run (default: the last distilled generation)")
+    command.add_argument("--task", metavar="NAME", help="the task of --predictions: sr")
+    command.add_argument("--data", metavar="NAME", help="a test set of the run, or another data set")
+    command.add_argument("--data-root", metavar="DIR", help="where the data lies (also DENSEDISTILL_DATA)")
+    command.add_argument("--split", choices=("test", "val"), default="test")
+    command.add_argument("--scale", type=int, default=4, metavar="N", help="of --predictions for sr (default: 4)")
+    command.add_argument("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda, cuda:N, mps")
+    command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else there")
+    return command
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns the exit status."""
+    options = parser().parse_args(arguments)
+
+    def work() -> int:
+        from densedistill.tools import evaluate_actions
+
+        return evaluate_actions.evaluate(options)
+
+    return guarded(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -24,10 +24,9 @@ def test_an_error_is_raised_where_it_would_have_been() -> None:
         yield from (1, 2)
         raise ValueError("image 3 is broken")
 
-    seen = []
+    seen: list[int] = []
     with pytest.raises(ValueError, match="image 3 is broken"):
-        for item in prefetch(items()):
-            seen.append(item)
+        seen.extend(prefetch(items()))
     assert seen == [1, 2]
     assert _prefetching() == []
 
@@ -48,11 +47,11 @@ def test_early_close_ends_the_thread_and_loads_no_further() -> None:
 
 
 def test_an_error_in_the_loop_ends_the_thread() -> None:
-    def fail(item: int) -> None:
-        if item == 2:
-            raise RuntimeError("step failed")
+    def train() -> None:
+        for item in prefetch(iter(range(1000))):
+            if item == 2:
+                raise RuntimeError("step failed")
 
     with pytest.raises(RuntimeError, match="step failed"):
-        for item in prefetch(iter(range(1000))):
-            fail(item)
+        train()
     assert _prefetching() == []

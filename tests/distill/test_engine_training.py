@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -106,7 +107,7 @@ def test_early_stopping_can_watch_the_validation_loss(
     losses = [line["val_loss"] for line in lines]
     assert 1 < len(losses) < 30
     assert losses[-1] >= min(losses[:-1])
-    assert all(later < earlier for earlier, later in zip(losses[:-2], losses[1:-1], strict=True))
+    assert all(later < earlier for earlier, later in itertools.pairwise(losses[:-1]))
 
 
 def test_evaluations_come_every_so_often_and_at_the_end(

@@ -273,6 +273,8 @@ class ArmTraining:
 
     def _synchronise(self) -> None:
         average_statistics(self.arm.network)
+        if self.average is not None:
+            average_statistics(self.average.module)
         average_meter(self.meter)
 
     def _save_or_stop(self) -> None:

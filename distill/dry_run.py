@@ -10,7 +10,7 @@ from torch import nn
 
 from densedistill.distill.arm import ArmPlan
 from densedistill.distill.chain import Chain
-from densedistill.distill.memory import available_bytes
+from densedistill.distill.memory import PROBE_IMAGES, available_bytes
 from densedistill.distill.objective import Objective
 from densedistill.distill.plan import steps_per_epoch
 from densedistill.distill.probe import estimate_memory, sample_batch, shapes
@@ -56,7 +56,7 @@ class TrialChain(Chain):
         assembled = self.assemble(plan)
         arm = assembled.arm
         batch = sample_batch(self.data, arm.recipe.batch_size, self.runtime)
-        estimate = estimate_memory(arm, batch, self.runtime)
+        estimate = estimate_memory(arm, sample_batch(self.data, PROBE_IMAGES, self.runtime), self.runtime)
         output = shapes(arm.network, (), {key: value[:2] for key, value in batch.items()}).output
         objective = Objective(arm.terms)
         step = DistillationStep(arm.network, arm.spec.taps if arm.teacher else (), objective).to(self.runtime.device)

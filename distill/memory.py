@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from densedistill.distill.errors import RequestError
 
-PROBE_IMAGES = 2
-"""Images in the probe: with one, layers such as batch-norm on 1x1 maps refuse to train."""
+PROBE_IMAGES = 4
+"""Images in the probe, which takes half of them and then all. One would be too few: layers such as batch-norm on 1x1
+maps refuse to train on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class MemoryEstimate:
     """Bytes that training needs on the device."""
 
     fixed: int
-    """Weights, gradients and the optimiser's state."""
+    """Weights, gradients, the optimiser's state, and what a step keeps whatever the batch (weights cast to bf16)."""
     per_image: int
     """What autograd keeps of each image for the backward pass."""
 

@@ -47,14 +47,27 @@ def shapes(network: nn.Module, taps: Sequence[str], batch: Batch) -> Shapes:
 
 
 def estimate_memory(arm: Arm, batch: Batch, runtime: Runtime) -> MemoryEstimate:
-    """What one step of `arm` keeps, from a step of `PROBE_IMAGES` images on a copy of its network."""
+    """What one step of `arm` keeps, from two forward passes on a copy of its network.
+
+    `batch` has `PROBE_IMAGES` images or more. What the second pass keeps beyond the first is what its images cost; the
+    rest, such as weights cast to bf16, is kept once whatever the batch.
+    """
     objective = Objective(arm.terms)
-    few = {key: value[:PROBE_IMAGES] for key, value in batch.items()}
-    taught = arm.teacher(few) if arm.teacher is not None and objective.needs_teacher else None
     network = copy.deepcopy(arm.network).to(runtime.device)
-    step = DistillationStep(network, arm.spec.taps if taught is not None else (), objective).to(runtime.device)
+    taps = arm.spec.taps if objective.needs_teacher else ()
+    step = DistillationStep(network, taps, objective).to(runtime.device)
     step.train()
-    with SavedBytes(ignored=storages(step)) as saved, runtime.autocast():
-        step(few, taught)
+    few, more = (_saved_bytes(step, arm, batch, count, runtime) for count in (PROBE_IMAGES // 2, PROBE_IMAGES))
     step.close()
-    return MemoryEstimate(fixed=fixed_bytes(step, arm.recipe.optimizer), per_image=saved.bytes // len(few["input"]))
+    per_image = max(more - few, 0) // (PROBE_IMAGES - PROBE_IMAGES // 2)
+    constant = max(more - per_image * PROBE_IMAGES, 0)
+    return MemoryEstimate(fixed=fixed_bytes(step, arm.recipe.optimizer) + constant, per_image=per_image)
+
+
+def _saved_bytes(step: DistillationStep, arm: Arm, batch: Batch, count: int, runtime: Runtime) -> int:
+    """What autograd keeps of a step on the first `count` images of `batch`."""
+    part = {key: value[:count].clone() for key, value in batch.items()}
+    taught = arm.teacher(part) if arm.teacher is not None and step.objective.needs_teacher else None
+    with SavedBytes(ignored=storages(step)) as saved, runtime.autocast():
+        step(part, taught)
+    return saved.bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -92,33 +93,63 @@ def resolve(spec: TaskSpec, request: Request) -> Resolved:
     Raises:
         RequestError: every fault found, in one message.
     """
-    tree = dict(request.base) if request.base is not None else preset_tree(spec, request.preset or "demo")
+    tree = _requested_tree(spec, request)
+    faults: list[str] = []
+    config = _checked(RunConfig, tree, "configuration", faults)
+    method, parameters = _checked_method(spec, tree.get("method"), faults)
+    options = _checked(type(next(iter(spec.presets.values())).data), tree.get("data"), "data", faults)
+    if config is not None:
+        faults += chain_faults(config, spec)
+    if faults or config is None or method is None or parameters is None or options is None:
+        raise RequestError("; ".join(faults) + ".")
+    return Resolved(spec=spec, config=config, method=method, parameters=parameters, options=options)
+
+
+def _requested_tree(spec: TaskSpec, request: Request) -> dict[str, Any]:
+    """The request as a plain tree, not yet validated as a whole."""
+    if request.base is None:
+        tree = preset_tree(spec, request.preset or "demo")
+    else:
+        tree = copy.deepcopy(dict(request.base))
+        if request.preset not in (None, tree.get("preset")):
+            raise RequestError(
+                f"preset '{request.preset}' does not apply: the configuration to repeat was made from preset "
+                f"'{tree.get('preset')}'; leave the preset or the configuration out."
+            )
     if request.plugins:
         tree["plugins"] = list(request.plugins)
     if request.method is not None:
         tree["method"] = method_tree(spec, request.method, {})
+    networks = tree.get("networks")
     for place, name in ((0, request.teacher), (1, request.student)):
-        if name is not None:
-            networks = list(tree["networks"])
-            networks[place] = {"name": name, "arguments": {}, "taps": list(spec.taps(name))}
-            tree["networks"] = networks
+        # A list that is none, or too short, is for the validation to judge.
+        if name is not None and isinstance(networks, list) and place <= len(networks):
+            networks[place : place + 1] = [{"name": name, "arguments": {}, "taps": list(spec.taps(name))}]
     for path, value in request.settings:
         change(tree, path, value)
-    config = validated(RunConfig, tree, "configuration")
-    name = str(config.method.get("name"))
+    return tree
+
+
+def _checked(model: type[Model], values: object, where: str, faults: list[str]) -> Model | None:
+    """`values` as `model`, or None with what is wrong added to `faults`."""
+    if not isinstance(values, Mapping):
+        faults.append(f"{where}={values!r}: must be a mapping of fields")
+        return None
+    try:
+        return validated(model, values, where)
+    except RequestError as error:
+        faults.append(str(error).removesuffix("."))
+        return None
+
+
+def _checked_method(spec: TaskSpec, values: object, faults: list[str]) -> tuple[Method | None, BaseModel | None]:
+    given = dict(values) if isinstance(values, Mapping) else {}
+    name = str(given.pop("name", None))
     if name not in spec.methods:
-        raise RequestError(unknown_name(f"method of task {spec.name}", name, spec.methods))
+        faults.append(unknown_name(f"method of task {spec.name}", name, spec.methods).removesuffix("."))
+        return None, None
     method = spec.methods[name]
-    given = {key: value for key, value in config.method.items() if key != "name"}
-    resolved = Resolved(
-        spec=spec,
-        config=config,
-        method=method,
-        parameters=validated(type(method.parameters), given, "method"),
-        options=validated(type(next(iter(spec.presets.values())).data), config.data, "data"),
-    )
-    check_chain(config)
-    return resolved
+    return method, _checked(type(method.parameters), given, "method", faults)
 
 
 def preset_tree(spec: TaskSpec, name: str) -> dict[str, Any]:
@@ -174,11 +205,11 @@ def change(tree: dict[str, Any], path: str, value: object) -> None:
     _require_key(node, last, walked)
     node[last] = value
     if walked == ["recipe"]:
-        for changes in (
-            *tree.get("generation_recipes", {}).values(),
-            tree.get("pretrained_teacher_recipe", {}),
-        ):
-            changes.pop(last, None)
+        generations = tree.get("generation_recipes")
+        single = list(generations.values()) if isinstance(generations, dict) else []
+        for changes in (*single, tree.get("pretrained_teacher_recipe")):
+            if isinstance(changes, dict):
+                changes.pop(last, None)
 
 
 def _descend(node: Any, key: str, walked: Sequence[str]) -> Any:
@@ -244,16 +275,18 @@ def _fault(model: type[BaseModel], fault: Any, where: str) -> str:
             else (f"unknown field '{path}'")
         )
     message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "missing":
+        return f"{path} is missing"
     return f"{path}={fault['input']!r}: {message[:1].lower()}{message[1:]}"
 
 
-def check_chain(config: RunConfig) -> None:
-    """Refuse what no single field shows to be wrong.
-
-    Raises:
-        RequestError: more generations than networks, or a generation's recipe that does not validate.
-    """
+def chain_faults(config: RunConfig, spec: TaskSpec) -> list[str]:
+    """What no single field shows to be wrong: names, more generations than networks, a generation's recipe."""
     faults = []
+    if config.task != spec.name:
+        faults.append(f"task={config.task!r}: the configuration is one of another task than {spec.name}")
+    elif config.preset not in spec.presets:
+        faults.append(unknown_name(f"preset of task {spec.name}", config.preset, spec.presets).removesuffix("."))
     count = len(config.networks)
     if config.generations > count:
         names = " → ".join(network.name for network in config.networks)
@@ -267,9 +300,11 @@ def check_chain(config: RunConfig) -> None:
             f"{config.generations}: give --generations 3 or leave 'direct' out"
         )
     for generation in range(1, min(config.generations, count) + 1):
-        config.recipe_of(generation, pretrained=True)
-    if faults:
-        raise RequestError("; ".join(faults) + ".")
+        try:
+            config.recipe_of(generation, pretrained=True)
+        except RequestError as error:
+            faults.append(str(error).removesuffix("."))
+    return faults
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:

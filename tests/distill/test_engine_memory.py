@@ -1,0 +1,74 @@
+"""The memory estimate against what can be counted by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+from torch import nn
+
+from densedistill.distill import memory
+from densedistill.distill.errors import RequestError
+from densedistill.distill.memory import MemoryEstimate, SavedBytes, fixed_bytes, require_memory, storages
+from densedistill.distill.probe import estimate_memory, sample_batch
+
+GIB = 2**30
+
+
+def test_saved_bytes_of_a_hand_counted_net() -> None:
+    """conv keeps its input, ReLU its output, the square of the mean its input: 3 + 5 + 5 planes."""
+    conv = nn.Conv2d(3, 5, 3, padding=1)
+    images = torch.rand(2, 3, 8, 8)
+    with SavedBytes(ignored=storages(conv)) as saved:
+        loss = torch.relu(conv(images)).square().mean()
+    assert loss.requires_grad
+    # ReLU's output is the square's input: one storage, kept once.
+    assert saved.bytes == 4 * 2 * 64 * (3 + 5)
+
+
+def test_fixed_bytes_count_weights_gradients_and_state() -> None:
+    layer = nn.Linear(10, 10)
+    layer.bias.requires_grad_(False)
+    assert fixed_bytes(layer, "sgd") == 100 * 4 * 3
+    assert fixed_bytes(layer, "adam") == 100 * 4 * 4
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_estimate_grows_with_the_batch_and_not_with_the_weights(
+    tiny: ModuleType, tmp_path: Path, precision: str
+) -> None:
+    """The estimate from a few images against the bytes that autograd keeps of a whole batch."""
+    wide = {"networks.0.arguments.width": 64}
+    chain = tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path, wide, precision=precision)
+    arm = chain.assemble(chain.plans[0]).arm
+    estimate = estimate_memory(arm, sample_batch(chain.data, memory.PROBE_IMAGES, chain.runtime), chain.runtime)
+    batch = sample_batch(chain.data, 40, chain.runtime)
+    with SavedBytes(ignored=storages(arm.network)) as saved, chain.runtime.autocast():
+        loss = nn.functional.cross_entropy(arm.network(batch["input"]).float(), batch["target"])
+    assert loss.requires_grad
+    kept = estimate.total(40) - fixed_bytes(arm.network, arm.recipe.optimizer)
+    assert 0.9 * saved.bytes <= kept <= 1.1 * saved.bytes
+
+
+def test_probing_leaves_the_network_as_it_was(tiny: ModuleType, tmp_path: Path) -> None:
+    chain = tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path)
+    arm = chain.assemble(chain.plans[0]).arm
+    before = {name: value.clone() for name, value in arm.network.state_dict().items()}
+    estimate_memory(arm, sample_batch(chain.data, memory.PROBE_IMAGES, chain.runtime), chain.runtime)
+    assert all(torch.equal(value, before[name]) for name, value in arm.network.state_dict().items())
+
+
+def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda _device: 4 * GIB)
+    estimate = MemoryEstimate(fixed=GIB, per_image=GIB // 10)
+    require_memory(estimate, 30, torch.device("cpu"), "gen_01")
+    with pytest.raises(RequestError, match=r"batch size 31 .* 4\.1 GiB for arm gen_01.* 4\.0 GiB .*--batch-size 30 or"):
+        require_memory(estimate, 31, torch.device("cpu"), "gen_01")
+
+
+def test_a_network_that_does_not_fit_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda _device: GIB)
+    with pytest.raises(RequestError, match="give a smaller network"):
+        require_memory(MemoryEstimate(fixed=2 * GIB, per_image=1), 1, torch.device("cpu"), "gen_02")

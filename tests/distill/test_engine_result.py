@@ -1,0 +1,81 @@
+"""What follows from comparing arms."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from densedistill.distill.result import compare, gap_closed, retention
+from densedistill.distill.spec import Reference
+
+
+@pytest.mark.parametrize(
+    ("student", "scratch", "teacher", "higher", "expected"),
+    [
+        (75.0, 70.0, 80.0, True, 0.5),
+        (82.0, 70.0, 80.0, True, 1.2),
+        (68.0, 70.0, 80.0, True, -0.2),
+        (70.0, 70.0, 80.0, True, 0.0),
+        (0.3, 0.4, 0.2, False, 0.5),
+        (75.0, 80.0, 80.0, True, None),
+        (75.0, 81.0, 80.0, True, None),
+        (0.3, 0.2, 0.4, False, None),
+        (None, 70.0, 80.0, True, None),
+        (75.0, None, 80.0, True, None),
+        (75.0, 70.0, None, True, None),
+    ],
+)
+def test_gap_closed(
+    student: float | None, scratch: float | None, teacher: float | None, higher: bool, expected: float | None
+) -> None:
+    assert gap_closed(student, scratch, teacher, higher=higher) == (
+        None if expected is None else pytest.approx(expected)
+    )
+
+
+def test_retention() -> None:
+    assert retention(72.0, 80.0) == pytest.approx(0.9)
+    assert retention(0.0, 80.0) == 0.0
+    assert retention(72.0, 0.0) is None
+    assert retention(None, 80.0) is None
+    assert retention(72.0, None) is None
+
+
+def test_each_arm_is_compared_with_its_own_teacher_and_scratch(tiny: ModuleType, tmp_path: Path) -> None:
+    settings = {"generations": 3, "controls": ["scratch", "direct"], "recipe.epochs": 1}
+    chain = tiny.tiny_chain(tiny.tiny_spec("edges"), tmp_path, settings)
+    chain.run()
+    reached = {
+        "gen_01": 0.8,
+        "gen_02": 0.7,
+        "gen_02_scratch": 0.6,
+        "gen_03": 0.65,
+        "gen_03_scratch": 0.5,
+        "gen_03_direct": 0.56,
+    }
+    records = [chain.run_dir.arm(arm).record() | {"test": value} for arm, value in reached.items()]
+    compared = {arm["arm"]: arm for arm in compare(records, chain.resolved.spec.metric)}
+    assert compared["gen_02"]["gap_closed"] == pytest.approx(0.5)
+    assert compared["gen_03"]["gap_closed"] == pytest.approx(0.75)
+    assert compared["gen_03_direct"]["gap_closed"] == pytest.approx(0.2)
+    assert compared["gen_03"]["retention"] == pytest.approx(0.65 / 0.7)
+    assert compared["gen_03_direct"]["retention"] == pytest.approx(0.7)
+    for alone in ("gen_01", "gen_02_scratch", "gen_03_scratch"):
+        assert compared[alone]["gap_closed"] is compared[alone]["retention"] is None
+
+
+def test_references_stand_beside_the_arms_and_never_among_them(tiny: ModuleType, tmp_path: Path) -> None:
+    spec = tiny.tiny_spec("edges")
+    references = tuple(
+        Reference(arm=arm, value=0.99, metric="dice", split="val", source="a paper") for arm in ("gen_02", "gen_03")
+    )
+    preset = dataclasses.replace(spec.presets["demo"], references=references)
+    chain = tiny.tiny_chain(dataclasses.replace(spec, presets={"demo": preset}), tmp_path, {"recipe.epochs": 1})
+    result = chain.run()
+    assert [(one["arm"], one["value"], one["source"]) for one in result["references"]] == [("gen_02", 0.99, "a paper")]
+    assert [arm["arm"] for arm in result["arms"]] == ["gen_01", "gen_02", "gen_02_scratch"]
+    assert all(0.99 not in arm.values() for arm in result["arms"])
+    assert result["schema"] == 1

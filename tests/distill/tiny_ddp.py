@@ -1,0 +1,116 @@
+"""What each of several processes sees of a chain; started by torchrun. Usage: tiny_ddp.py OUT."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import tiny_task
+import torch
+from torch import Tensor, distributed
+
+from densedistill.distill import chain as chain_module
+from densedistill.distill import training
+from densedistill.distill.batch_norm import statistics
+from densedistill.distill.run_dir import RunDir
+from densedistill.distill.training import ArmTraining
+
+ONE_STEP = {
+    "recipe.optimizer": "sgd",
+    "recipe.learning_rate": 0.01,
+    "recipe.epochs": 1,
+    "recipe.views_per_epoch": 8,
+    "recipe.freeze_batch_norm": True,
+    "controls": [],
+    "networks.0.arguments.dropout": 0.0,
+    "networks.1.arguments.dropout": 0.0,
+}
+"""One step on a joined batch of 8 whose gradient must not depend on the number of processes."""
+
+
+@contextmanager
+def first_gradients(found: dict[str, Tensor]) -> Iterator[None]:
+    """Put gen_02's gradients, as the optimiser gets them, into `found`."""
+    clip = ArmTraining._clip
+
+    def noting(arm: ArmTraining, *, measure: bool) -> Tensor | None:
+        norm = clip(arm, measure=measure)
+        if arm.arm.plan.name == "gen_02":
+            named = arm.step_module.named_parameters()
+            found.update({name: value.grad.clone() for name, value in named if value.grad is not None})
+        return norm
+
+    with mock.patch.object(ArmTraining, "_clip", noting):
+        yield
+
+
+def differ(state: Mapping[str, Tensor]) -> bool:
+    """Whether the processes hold different tensors."""
+    for value in state.values():
+        both = [torch.empty_like(value) for _ in range(distributed.get_world_size())]
+        distributed.all_gather(both, value.contiguous())
+        if any(not torch.equal(both[0], other) for other in both):
+            return True
+    return False
+
+
+@contextmanager
+def watching(facts: dict[str, Any]) -> Iterator[None]:
+    """Note what the processes hold before and after each synchronisation, and who writes."""
+    synchronise, save, append = ArmTraining._synchronise, training.save_state, RunDir.append_metrics
+    record = chain_module.write_json
+
+    def synchronising(arm: ArmTraining) -> None:
+        facts["statistics_differ_before"].append(differ(statistics(arm.arm.network)))
+        synchronise(arm)
+        facts["statistics_differ_after"].append(differ(statistics(arm.arm.network)))
+        facts["average_differs_after"].append(differ(arm.evaluated_network.state_dict()))
+        facts["weights_differ"].append(differ(dict(arm.step_module.named_parameters())))
+        facts["projectors"] += [name for name, _ in arm.objective.named_parameters()]
+
+    def noting(kind: str, function: Any) -> Any:
+        def write(*arguments: Any) -> None:
+            facts["writes"].append(kind)
+            function(*arguments)
+
+        return write
+
+    with (
+        mock.patch.object(ArmTraining, "_synchronise", synchronising),
+        mock.patch.object(training, "save_state", noting("state", save)),
+        mock.patch.object(chain_module, "write_json", noting("record", record)),
+        mock.patch.object(RunDir, "append_metrics", noting("metrics", append)),
+    ):
+        yield
+
+
+def main(out: Path) -> None:
+    """Run three chains; write what this process saw."""
+    torch.set_num_threads(1)
+    names = ("statistics_differ_before", "statistics_differ_after", "average_differs_after", "weights_differ")
+    facts: dict[str, Any] = {name: [] for name in (*names, "projectors", "writes")}
+    with watching(facts):
+        chain = tiny_task.tiny_chain(tiny_task.tiny_spec("sr"), out / "run", {"recipe.ema_decay": 0.5})
+        lines: list[Any] = []
+        chain.track = lines.append
+        chain.run()
+    facts |= {"processes": chain.runtime.processes, "rank": chain.runtime.rank, "lines": lines}
+    facts["asked"] = chain.data.train.asked
+    for kind in ("cls", "sr"):
+        gradients: dict[str, Tensor] = {}
+        with first_gradients(gradients):
+            tiny_task.tiny_chain(tiny_task.tiny_spec(kind), out / kind, ONE_STEP).run()
+        torch.save(gradients, out / f"{kind}-{chain.runtime.rank}.pt")
+    (out / f"facts-{chain.runtime.rank}.json").write_text(json.dumps(facts))
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+    main(Path(sys.argv[1]))

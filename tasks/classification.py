@@ -126,7 +126,7 @@ def paper() -> Preset:
 def demo() -> Preset:
     """Embedded photographs, small members of the same families, minutes on two cores."""
     return Preset(
-        summary="crops of scikit-image's photographs, 32 pixels: ResNet-26 → MobileNetV2 → MobileNetV2 0.5",
+        summary="crops of scikit-image's photographs, 16 pixels: ResNet-26 → MobileNetV2 → 0.5 → 0.35",
         chain=(
             NetworkSpec(name="timm/resnet26"),
             NetworkSpec(name="timm/mobilenetv2_100"),
@@ -134,10 +134,18 @@ def demo() -> Preset:
             NetworkSpec(name="timm/mobilenetv2_035"),
         ),
         recipe=Recipe(
-            optimizer="adamw", learning_rate=2e-3, weight_decay=0.05, epochs=6, batch_size=64, warmup_epochs=0.5
+            optimizer="adamw", learning_rate=4e-3, weight_decay=0.05, warmup_epochs=0.7, epochs=7, batch_size=64
         ),
-        data=ClassificationData(name="photo-crops", input_size=32),
+        generation_recipes={
+            1: {"learning_rate": 2e-3, "epochs": 5},
+            3: {"learning_rate": 8e-3},
+            4: {"learning_rate": 8e-3},
+        },
+        data=ClassificationData(
+            name="photo-crops", augmentation=ClassificationAugmentation(crop_padding=2, color_jitter=ColorJitter())
+        ),
         method="kd",
+        method_parameters={"alpha": 0.5},
         references=paper().references,
     )
 

@@ -109,7 +109,7 @@ def demo() -> Preset:
         summary="collages of photographs' textures at 128 pixels: U-Net ResNet34 → U-Net MobileNetV2 → slim",
         chain=paper().chain,
         recipe=Recipe(
-            optimizer="adam", learning_rate=1e-3, schedule="cosine", epochs=6, batch_size=16, views_per_epoch=400
+            optimizer="adam", learning_rate=1e-3, schedule="cosine", warmup_epochs=1, epochs=5, batch_size=16
         ),
         data=EdgeData(name="collage", size=128),
         method="soft-maps",

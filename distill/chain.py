@@ -93,10 +93,7 @@ class Chain:
         counters = {"epochs": 0, "seconds": 0.0, "images_per_second": 0.0}
         notes = list(assembled.notes)
         if assembled.trained:
-            batch = sample_batch(self.data, PROBE_IMAGES, self.runtime)
-            estimate = estimate_memory(assembled.arm, batch, self.runtime)
-            share = -(-assembled.arm.recipe.batch_size // self.runtime.processes)
-            require_memory(estimate, share, self.runtime.device, plan.name)
+            self.require_fitting_batch(assembled.arm)
             training = ArmTraining(assembled.arm, self.run_dir.arm(plan.name), self._surroundings(stop))
             try:
                 training.run()
@@ -112,6 +109,16 @@ class Chain:
         network.to(self.runtime.device)
         if self.runtime.is_main:
             self._finish_arm(assembled, network, counters, notes)
+
+    def require_fitting_batch(self, arm: Arm) -> None:
+        """Refuse a batch that is estimated not to fit in memory.
+
+        Raises:
+            RequestError: with the largest batch that would fit.
+        """
+        batch = sample_batch(self.data, PROBE_IMAGES, self.runtime)
+        share = -(-arm.recipe.batch_size // self.runtime.processes)
+        require_memory(estimate_memory(arm, batch, self.runtime), share, self.runtime.device, arm.plan.name)
 
     def _finish_arm(
         self, assembled: Assembled, network: nn.Module, counters: Mapping[str, Any], notes: Sequence[str]
@@ -217,14 +224,14 @@ class Chain:
         All arms of a generation start from the same weights: they differ in what teaches them, and in nothing else.
         """
         config = self.resolved.config
-        weights = config.teacher_weights if plan.generation == 1 else config.student_weights
+        weights = {1: config.teacher_weights, 2: config.student_weights}.get(plan.generation)
         with torch.random.fork_rng():
             torch.manual_seed(derive(config.seed, "init", plan.generation))
             policy: Pretrained = "none" if weights is not None else config.pretrained
             built = self.networks.build(spec.name, self._arguments(spec), pretrained=policy)
         if built.warning:
             self.log.message(f"{plan.name}: {built.warning}", "warning")
-        if weights is None or plan.generation > 2:
+        if weights is None:
             return built.module, built.init, True
         self.networks.load_weights(built.module, weights)
         if plan.generation == 1:

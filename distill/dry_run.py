@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ from densedistill.distill.memory import PROBE_IMAGES, available_bytes
 from densedistill.distill.objective import Objective
 from densedistill.distill.plan import steps_per_epoch
 from densedistill.distill.probe import estimate_memory, sample_batch, shapes
+from densedistill.distill.progress import SilentLog
 from densedistill.distill.schedule import make_optimizer
 from densedistill.distill.step import DistillationStep
 
@@ -51,6 +53,19 @@ class TrialChain(Chain):
         network, _init, _trained = self._network(plan, spec)
         return network.to(self.runtime.device).eval()
 
+    def check(self) -> None:
+        """Build an arm of each generation that is still to be trained, and see that its batch fits.
+
+        Raises:
+            RequestError, or what the source of networks raises: a name, weights file, tap or batch size is wrong.
+                Found here, nothing is trained in vain and nothing is written.
+        """
+        for plan in self.plans:
+            if plan.role in ("teacher", "student") and not self.run_dir.arm(plan.name).done:
+                assembled = self.assemble(plan)
+                if assembled.trained:
+                    self.require_fitting_batch(assembled.arm)
+
     def try_arm(self, plan: ArmPlan) -> Trial:
         """Build `plan`'s arm and take two steps; the second one is timed."""
         assembled = self.assemble(plan)
@@ -87,3 +102,24 @@ class TrialChain(Chain):
             memory_bytes=estimate.total(arm.recipe.batch_size),
             free_bytes=available_bytes(self.runtime.device),
         )
+
+
+def preflight(chain: Chain) -> None:
+    """`TrialChain.check` for `chain`, without a word and without fetching weights that are only nice to have.
+
+    Raises:
+        RequestError, or what the source of networks raises.
+    """
+    config = chain.resolved.config
+    policy = "required" if config.pretrained == "required" else "none"
+    TrialChain(
+        dataclasses.replace(chain.resolved, config=config.model_copy(update={"pretrained": policy})),
+        data=chain.data,
+        networks=chain.networks,
+        networks_module=chain.networks_module,
+        runtime=chain.runtime,
+        run_dir=chain.run_dir,
+        log=SilentLog(),
+        track=chain.track,
+        command=chain.command,
+    ).check()

@@ -15,6 +15,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
+from torch import distributed
 
 from densedistill.distill.errors import RequestError
 
@@ -38,7 +39,9 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
-        raise RequestError(f"device '{name}' is no device name: give auto, cpu, cuda, cuda:N or mps.") from None
+        device = None
+    if device is None or device.type not in ("cpu", "cuda", "mps"):
+        raise RequestError(f"device '{name}' is not one that trains here: give auto, cpu, cuda, cuda:N or mps.")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise RequestError(
             f"device '{name}' is not there: PyTorch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices; "
@@ -125,8 +128,9 @@ def start_runtime(device: str, precision: Precision) -> Runtime:
     """
     resolved = resolve_device(device)
     chosen = resolve_precision(precision, resolved)
-    # Accelerate keeps one state for a process and refuses a second precision; a second run may well have one.
-    AcceleratorState._reset_state()
+    # Accelerate keeps one state for a process: it refuses a second precision and keeps the first device, unasked.
+    # A second run may well have others; only processes that have joined stay as they are.
+    AcceleratorState._reset_state(reset_partial_state=not distributed.is_initialized())
     if resolved.type == "cuda" and resolved.index is not None:
         torch.cuda.set_device(resolved)
     accelerator = Accelerator(

@@ -13,21 +13,25 @@ from densedistill.distill.errors import RequestError
 
 
 class Trackers:
-    """Sends each epoch's figures to the trackers asked for."""
+    """Sends each epoch's figures to the trackers asked for, between `start` and `close`."""
 
     def __init__(self, names: Sequence[str], folder: Path) -> None:
+        """Check that the trackers can be had; nothing is written yet.
+
+        Raises:
+            RequestError: one of them is not installed.
+        """
         for name in names:
             if importlib.util.find_spec(name) is None:
                 raise RequestError(
                     f"tracker '{name}' is not installed: run `pip install {name}`, or leave it out of --track."
                 )
-        self._trackers = [self._start(name, folder) for name in names]
+        self._names, self._folder = tuple(names), folder
+        self._trackers: list[GeneralTracker] = []
 
-    def _start(self, name: str, folder: Path) -> GeneralTracker:
-        kind = LOGGER_TYPE_TO_CLASS[name]
-        tracker = kind("tensorboard", logging_dir=folder) if name == "tensorboard" else kind("densedistill")
-        tracker.start()
-        return tracker
+    def start(self) -> None:
+        """Open the trackers' files or connections."""
+        self._trackers += [_start(name, self._folder) for name in self._names]
 
     def log(self, line: Mapping[str, Any]) -> None:
         """Send one line of metrics.jsonl; figures are filed under their arm, by optimiser step."""
@@ -48,3 +52,10 @@ class Trackers:
         """Write what is still in buffers."""
         for tracker in self._trackers:
             tracker.finish()
+
+
+def _start(name: str, folder: Path) -> GeneralTracker:
+    kind = LOGGER_TYPE_TO_CLASS[name]
+    tracker = kind("tensorboard", logging_dir=folder) if name == "tensorboard" else kind("densedistill")
+    tracker.start()
+    return tracker

@@ -12,6 +12,7 @@ from densedistill.distill.config import Request, Resolved, resolve
 from densedistill.distill.errors import RequestError
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.run_dir import RunDir, read_config_file
+from densedistill.distill.spec import TaskSpec
 from densedistill.tasks.registry import get
 
 ROOT_VARIABLE = "DENSEDISTILL_DATA"
@@ -73,14 +74,15 @@ class RunRequest:
         task = self.task or (base or {}).get("task")
         if task is None:
             raise RequestError("no task is named: give --task NAME; --list tasks shows the choices.")
+        spec = get(task)
         return resolve(
-            get(task),
+            spec,
             Request(
                 preset=self.preset,
                 method=self.method,
                 teacher=self.teacher,
                 student=self.student,
-                settings=[*_environment_root(base), *self._flags(), *self.settings],
+                settings=[*_environment_root(spec, base), *self._flags(), *self.settings],
                 base=base,
                 plugins=tuple(str(Path(name).absolute()) if name.endswith(".py") else name for name in plugins),
             ),
@@ -88,7 +90,8 @@ class RunRequest:
 
     def _base(self) -> Mapping[str, Any] | None:
         folder = self.folder() if self.resume else None
-        if folder is not None:
+        # A run that ended before it wrote its configuration has nothing to go on from: the same command starts it anew.
+        if folder is not None and (self.task is None or RunDir(folder).config_file.is_file()):
             return RunDir(folder).config()
         return None if self.config is None else read_config_file(Path(self.config))
 
@@ -117,7 +120,8 @@ def _absolute(path: Path | str | None) -> str | None:
     return None if path is None else str(Path(path).absolute())
 
 
-def _environment_root(base: Mapping[str, Any] | None) -> list[tuple[str, object]]:
-    """The environment's data folder, unless a configuration that is repeated says otherwise."""
+def _environment_root(spec: TaskSpec, base: Mapping[str, Any] | None) -> list[tuple[str, object]]:
+    """The environment's data folder, for a task that reads one, unless a configuration that is repeated has its own."""
     root = os.environ.get(ROOT_VARIABLE)
-    return [("data.root", _absolute(root))] if root and base is None else []
+    reads = "root" in type(next(iter(spec.presets.values())).data).model_fields
+    return [("data.root", _absolute(root))] if root and reads and base is None else []

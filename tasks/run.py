@@ -13,7 +13,9 @@ from densedistill import backbones
 from densedistill.distill.chain import Chain
 from densedistill.distill.collective import from_main
 from densedistill.distill.config import Resolved, differences
+from densedistill.distill.dry_run import preflight
 from densedistill.distill.errors import RequestError
+from densedistill.distill.files import is_temporary
 from densedistill.distill.guard import naming_failures
 from densedistill.distill.panels import write_panels
 from densedistill.distill.progress import RichLog, RunLog, SilentLog
@@ -148,11 +150,13 @@ def _run(
         _claim(run_dir, resolved, resume)
     runtime.accelerator.wait_for_everyone()
     trackers = Trackers(resolved.config.track if runtime.is_main else (), run_dir.path)
+    chain = make_chain(resolved, run_dir=run_dir, runtime=runtime, log=log, trackers=trackers, command=command)
+    preflight(chain)
+    if runtime.is_main:
+        _begin(run_dir, resolved)
+    log.message(f"run folder {run_dir.path}")
     try:
-        chain = make_chain(resolved, run_dir=run_dir, runtime=runtime, log=log, trackers=trackers, command=command)
-        if runtime.is_main:
-            run_dir.write_config(resolved.config.plain())
-        log.message(f"run folder {run_dir.path}")
+        trackers.start()
         result = chain.run()
     finally:
         trackers.close()
@@ -168,10 +172,22 @@ def _new_folder(resolved: Resolved) -> Path:
     return Path("runs") / resolved.config.task / f"{stamp}-{resolved.config.preset}"
 
 
+def _begin(run_dir: RunDir, resolved: Resolved) -> None:
+    """Write the configuration, the first file of a run: before it there is nothing that could be taken for one."""
+    try:
+        run_dir.write_config(resolved.config.plain())
+    except (PermissionError, NotADirectoryError) as error:
+        raise RequestError(
+            f"'{run_dir.path}' cannot be written ({error.strerror}): give --out another folder."
+        ) from None
+
+
 def _claim(run_dir: RunDir, resolved: Resolved, resume: bool) -> None:
     """Refuse a folder that holds another run, or one that would go on under another configuration."""
     if not run_dir.config_file.is_file():
-        if run_dir.path.is_dir() and any(run_dir.path.iterdir()):
+        if run_dir.path.exists() and not run_dir.path.is_dir():
+            raise RequestError(f"'{run_dir.path}' is a file: give --out a new or empty folder.")
+        if run_dir.path.is_dir() and any(not is_temporary(path) for path in run_dir.path.iterdir()):
             raise RequestError(f"'{run_dir.path}' is not empty and holds no run: give --out a new or empty folder.")
         return
     if not resume:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn.functional import pad
 
-from densedistill.datasets.base import BatchPlan
+from densedistill.datasets.base import ViewPlan
 from densedistill.datasets.mixing import Mixing
 from densedistill.datasets.views import uniform
 
@@ -52,7 +52,7 @@ class ClassificationAugmentation(BaseModel):
     """Share of batches that are mixed at all, where Mixup or CutMix is on."""
 
 
-def augment(images: Tensor, plan: BatchPlan, options: ClassificationAugmentation, *, seed: int) -> Tensor:
+def augment(images: Tensor, plan: ViewPlan, options: ClassificationAugmentation, *, seed: int) -> Tensor:
     """Random crop, flip and colour jitter.
 
     Shape:
@@ -144,7 +144,7 @@ def _mean_gray(images: Tensor) -> Tensor:
     return (levels.sum(dim=(1, 2, 3), keepdim=True) / (65535 * pixels)).to(images.dtype)
 
 
-def _draws(images: Tensor, plan: BatchPlan, seed: int, stream: str, count: int) -> Tensor:
+def _draws(images: Tensor, plan: ViewPlan, seed: int, stream: str, count: int) -> Tensor:
     """(B, count) float32 in [0, 1] on the images' device."""
     numbers = uniform(seed, plan.images, plan.views, stream, count).astype(np.float32)
     return torch.from_numpy(numbers).to(images.device)

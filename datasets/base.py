@@ -21,14 +21,26 @@ class DataError(ValueError):
     """Data that cannot be used: what was looked for, where, and how to get or mend it. One sentence."""
 
 
+class ViewPlan(Protocol):
+    """Which images make up one batch, and which view of each. Whoever trains brings their own."""
+
+    @property
+    def images(self) -> np.ndarray:
+        """(B,) int64, places in the training set."""
+        ...
+
+    @property
+    def views(self) -> np.ndarray:
+        """(B,) int64; the same image, view and seed always give the same pixels."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """Which images make up one batch, and which view of each."""
+    """A `ViewPlan` for callers without one of their own."""
 
     images: np.ndarray
-    """(B,) int64, places in the training set."""
     views: np.ndarray
-    """(B,) int64; the same image, view and seed always give the same pixels."""
 
 
 class TrainSet(Protocol):
@@ -36,7 +48,7 @@ class TrainSet(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batches(self, plans: Sequence[BatchPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
+    def batches(self, plans: Sequence[ViewPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
         """One batch for each plan, in order, on `device`."""
         ...
 

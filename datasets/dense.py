@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from densedistill.datasets.base import Batch, BatchPlan
+from densedistill.datasets.base import Batch, ViewPlan
 from densedistill.datasets.views import uniform
 
 Symmetry = Literal["none", "flip", "dihedral"]
@@ -56,7 +56,7 @@ class DenseTrain:
     def __len__(self) -> int:
         return len(self.inputs)
 
-    def batches(self, plans: Sequence[BatchPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
+    def batches(self, plans: Sequence[ViewPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
         """`input` (B, C, s, s) normalised, `target` (B, K, scale x s, scale x s) in [0, 1], `index` (B,)."""
         for plan in plans:
             inputs, targets = self._views(plan, seed)
@@ -66,7 +66,7 @@ class DenseTrain:
                 "index": torch.from_numpy(plan.images.astype(np.int64)).to(device),
             }
 
-    def _views(self, plan: BatchPlan, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    def _views(self, plan: ViewPlan, seed: int) -> tuple[np.ndarray, np.ndarray]:
         side, large = self.crop, self.crop * self.scale
         corners = uniform(seed, plan.images, plan.views, "crop", 2)
         turns = _turns(uniform(seed, plan.images, plan.views, "symmetry")[:, 0], self.symmetry)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from densedistill.datasets.augment import ClassificationAugmentation, augment
-from densedistill.datasets.base import Batch, BatchPlan
+from densedistill.datasets.base import Batch, ViewPlan
 from densedistill.datasets.mixing import mix_batch
 
 
@@ -51,7 +51,7 @@ class TrainingOptions:
     augmentation: ClassificationAugmentation
     normalisation: Normalisation
 
-    def finish(self, images: Tensor, labels: Tensor, plan: BatchPlan, *, seed: int) -> Batch:
+    def finish(self, images: Tensor, labels: Tensor, plan: ViewPlan, *, seed: int) -> Batch:
         """Normalise augmented images (B, 3, S, S) in [0, 1], attach labels (B,), and mix."""
         index = torch.from_numpy(plan.images).to(images.device)
         batch = {"input": self.normalisation.apply(images), "target": labels, "index": index}
@@ -77,7 +77,7 @@ class MemoryTrainSet:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def batches(self, plans: Sequence[BatchPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
+    def batches(self, plans: Sequence[ViewPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
         """One batch for each plan, in order; the uint8 set moves to `device` once and stays there."""
         self.pixels, self.labels = self.pixels.to(device), self.labels.to(device)
         for plan in plans:

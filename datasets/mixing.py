@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.special import betaincinv
 from torch import Tensor
 
-from densedistill.datasets.base import Batch, BatchPlan
+from densedistill.datasets.base import Batch, ViewPlan
 from densedistill.datasets.views import uniform
 
 
@@ -24,7 +24,7 @@ class Mixing(BaseModel):
 
 def mix_batch(
     batch: Batch,
-    plan: BatchPlan,
+    plan: ViewPlan,
     *,
     mixup: Mixing | None,
     cutmix: Mixing | None,
@@ -87,7 +87,7 @@ def cut_box(height: int, width: int, share: float, center: tuple[float, float]) 
     )
 
 
-def partners(plan: BatchPlan, seed: int) -> np.ndarray:
+def partners(plan: ViewPlan, seed: int) -> np.ndarray:
     """(B,) int64: a permutation of the batch, which may leave an image its own partner."""
     return np.argsort(uniform(seed, plan.images, plan.views, "partner")[:, 0], kind="stable")
 
@@ -101,7 +101,7 @@ def _paste_box(inputs: Tensor, partner: Tensor, share: float, center: tuple[floa
     return pasted, 1 - (bottom - top) * (right - left) / (height * width)
 
 
-def _batch_draws(plan: BatchPlan, seed: int, count: int) -> list[float]:
+def _batch_draws(plan: ViewPlan, seed: int, count: int) -> list[float]:
     """Numbers in [0, 1) that belong to the batch as a whole."""
     content = plan.images.astype("<i8").tobytes() + plan.views.astype("<i8").tobytes()
     key = np.frombuffer(hashlib.blake2b(content, digest_size=8).digest(), dtype="<u8")

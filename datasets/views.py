@@ -16,7 +16,8 @@ def _mix(state: np.ndarray) -> np.ndarray:
     """SplitMix64's finaliser (Steele, Lea and Flood, 2014): a bijection on uint64 with full avalanche."""
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return state ^ (state >> np.uint64(31))
+    mixed: np.ndarray = state ^ (state >> np.uint64(31))
+    return mixed
 
 
 def stream_key(stream: str) -> np.uint64:
@@ -31,7 +32,7 @@ def stream_key(stream: str) -> np.uint64:
 def uniform(seed: int, images: np.ndarray, views: np.ndarray, stream: str, count: int = 1) -> np.ndarray:
     """(B, count) float64 in [0, 1): `count` numbers for each (image, view) of the named stream."""
     with np.errstate(over="ignore"):
-        state = _mix(np.uint64(seed & (2**64 - 1)) + _GOLDEN) ^ stream_key(stream)
+        state = _mix(np.array(seed & (2**64 - 1), dtype=np.uint64) + _GOLDEN) ^ stream_key(stream)
         state = _mix(state + _GOLDEN * (images.astype(np.uint64) + np.uint64(1)))
         state = _mix(state + _GOLDEN * (views.astype(np.uint64) + np.uint64(1)))
         draws = _mix(state[:, None] + _GOLDEN * np.arange(1, count + 1, dtype=np.uint64)[None, :])

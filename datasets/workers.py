@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from densedistill.datasets.augment import ClassificationAugmentation
-from densedistill.datasets.base import Batch, BatchPlan, DataError
+from densedistill.datasets.base import Batch, ViewPlan, DataError
 from densedistill.datasets.decoding import fit
 from densedistill.datasets.labelled import LabelledImages
 from densedistill.datasets.memory import Normalisation, TrainingOptions
@@ -46,7 +46,7 @@ class WorkerTrainSet:
     def __len__(self) -> int:
         return len(self.images)
 
-    def batches(self, plans: Sequence[BatchPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
+    def batches(self, plans: Sequence[ViewPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
         """One batch for each plan, in order, on `device`.
 
         Raises:

@@ -152,6 +152,8 @@ class TaskSpec:
     metric: MetricSpec
     methods: Mapping[str, Method]
     presets: Mapping[str, Preset]
+    datasets: tuple[str, ...]
+    """What `--data` may name."""
     load_data: Callable[[Any], TaskData]
     """(data options) -> the data set with its split."""
     network_arguments: Callable[[str, Any, TaskData], Mapping[str, Argument]]

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor
 
 from densedistill.datasets.augment import ClassificationAugmentation, ColorJitter
-from densedistill.datasets.classification import ClassificationData, load_classification
+from densedistill.datasets.classification import ClassificationData, classification_names, load_classification
 from densedistill.datasets.mixing import Mixing
 from densedistill.distill.data import TaskData
 from densedistill.distill.losses import DistilledLogits, HardLabels, blend
@@ -169,6 +169,7 @@ def classification() -> TaskSpec:
             )
         },
         presets={"demo": demo(), "paper": paper()},
+        datasets=classification_names(),
         load_data=load_classification,
         network_arguments=network_arguments,
         predict=predict,

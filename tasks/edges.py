@@ -134,6 +134,7 @@ def edges() -> TaskSpec:
             )
         },
         presets={"demo": demo(), "paper": paper()},
+        datasets=("collage", "bsds500", "pairs"),
         load_data=load_edges,
         network_arguments=network_arguments,
         predict=predict,

@@ -243,6 +243,7 @@ def super_resolution() -> TaskSpec:
             )
         },
         presets={"demo": demo(), "benchmark": benchmark(), "paper": paper()},
+        datasets=("photos", "folder"),
         load_data=load_super_resolution,
         network_arguments=network_arguments,
         taps=taps,

@@ -7,7 +7,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 import yaml
 from rich.console import Console
@@ -149,15 +148,11 @@ def _list_methods() -> Table:
 
 
 def _list_datasets() -> Table:
-    table = Table("task", "data sets", "default of the demo", title="data sets")
+    table = Table("task", "data sets", "of preset", title="data sets")
     for name in names():
-        data = (
-            get(name).presets["demo"].data
-            if "demo" in get(name).presets
-            else next(iter(get(name).presets.values())).data
-        )
-        annotation = type(data).model_fields["name"].annotation if "name" in type(data).model_fields else None
-        table.add_row(name, ", ".join(map(str, get_args(annotation))), str(getattr(data, "name", "")))
+        spec = get(name)
+        chosen = ", ".join(f"{key}: {getattr(preset.data, 'name', '')}" for key, preset in spec.presets.items())
+        table.add_row(name, ", ".join(spec.datasets), chosen)
     return table
 
 

@@ -152,7 +152,7 @@ class TaskSpec:
     metric: MetricSpec
     methods: Mapping[str, Method]
     presets: Mapping[str, Preset]
-    datasets: tuple[str, ...]
+    datasets: tuple[str, ...] = ()
     """What `--data` may name."""
     load_data: Callable[[Any], TaskData]
     """(data options) -> the data set with its split."""

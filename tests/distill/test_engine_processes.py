@@ -50,7 +50,7 @@ def test_two_processes_train_one_model(facts: list[dict[str, Any]]) -> None:
 
 @pytest.mark.xdist_group("processes")
 def test_each_takes_its_own_half_of_a_batch(facts: list[dict[str, Any]]) -> None:
-    halves = [[step for step in fact["asked"] if len(step[0]) == 4] for fact in facts]
+    halves = [[step for step in fact["asked"] if len(step[0]) == 6] for fact in facts]
     assert len(halves[0]) == len(halves[1]) > 0
     pairs = zip(*halves, strict=True)
     assert all(not set(mine[0]) & set(yours[0]) for mine, yours in pairs)

@@ -96,7 +96,9 @@ def main(out: Path) -> None:
     names = ("statistics_differ_before", "statistics_differ_after", "average_differs_after", "weights_differ")
     facts: dict[str, Any] = {name: [] for name in (*names, "projectors", "writes")}
     with watching(facts):
-        chain = tiny_task.tiny_chain(tiny_task.tiny_spec("sr"), out / "run", {"recipe.ema_decay": 0.5})
+        chain = tiny_task.tiny_chain(
+            tiny_task.tiny_spec("sr"), out / "run", {"recipe.ema_decay": 0.5, "recipe.batch_size": 12}
+        )
         lines: list[Any] = []
         chain.track = lines.append
         chain.run()

@@ -1,0 +1,229 @@
+"""Bad requests on the command line: exit status 2, one message that says what to give instead, and nothing written."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from densedistill import backbones
+from densedistill.tools.distill import main
+
+Refused = Callable[..., str]
+
+SMALL = (
+    *("--device", "cpu", "--precision", "fp32", "--pretrained", "none", "--teacher", "smp/unet-mobilenet_v2"),
+    *("--set", "data.collages=[8,4,4]", "--set", "data.size=32", "--set", "data.collage_size=32"),
+    *("--set", "recipe.views_per_epoch=8", "--batch-size", "4", "--epochs", "1", "--track", "none"),
+)
+"""A run of `edges` that would take seconds, were it not refused."""
+
+
+@pytest.fixture
+def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refused:
+    """Run the command line; the one message it ends with, without `densedistill: `."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DENSEDISTILL_DATA", raising=False)
+
+    def run(*words: str, task: str = "edges", out: Path = tmp_path / "out") -> str:
+        before = sorted(out.rglob("*")) if out.exists() else None
+        capsys.readouterr()
+        status = main(["--task", task, *words, "--out", str(out)])
+        shown = capsys.readouterr()
+        assert status == 2, shown.err
+        assert shown.err.count("densedistill: ") == 1
+        assert "Traceback" not in shown.out + shown.err
+        assert (sorted(out.rglob("*")) if out.exists() else None) == before
+        assert not (tmp_path / "runs").exists()
+        return shown.err.partition("densedistill: ")[2].strip()
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--preset", "papre"], "Did you mean 'paper'"),
+        (["--method", "soft-map"], "Did you mean 'soft-maps'"),
+        (["--set", "recipe.epocs=3"], "Did you mean 'epochs'"),
+        (["--set", "recipe.epochs"], "key.path=value"),
+        (["--generations", "9"], "generations=9, but the chain has 3 networks"),
+        (["--generations", "0"], "generations=0"),
+        (["--epochs", "0"], "recipe.epochs=0"),
+        (["--batch-size", "-4"], "recipe.batch_size=-4"),
+        (["--seed", "-1"], "seed=-1"),
+        (["--controls", "direct"], "--generations 3"),
+        (["--controls", "scrtch"], "scrtch"),
+        (["--track", "tensorbord"], "tensorbord"),
+        (["--data", "bsds501"], "bsds501"),
+        (["--data", "bsds500", "--data-root", "nowhere"], "nowhere"),
+        (["--data", "bsds500"], "root"),
+        (["--device", "gpu"], "device 'gpu'"),
+        (["--device", "xpu"], "device 'xpu'"),
+        (["--device", "cuda:99"], "device 'cuda:99' is not there"),
+        (["--device", "cpu", "--precision", "fp16"], "'fp16' needs a GPU"),
+        (["--plugin", "no_such_file.py"], "no_such_file.py"),
+        (["--plugin", "no_such_module"], "no_such_module"),
+        (["--config", "no_such_file.yaml"], "no_such_file.yaml"),
+        (["--set", "method.alpha=2"], "method.alpha=2"),
+        (["--set", "method.pos_weight=0"], "method.pos_weight=0"),
+        (["--teacher-weights", "no_such_file.pth"], "no_such_file.pth"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_values(refused: Refused, words: list[str], said: str) -> None:
+    assert said in refused(*SMALL, *words)
+
+
+def test_unknown_task(refused: Refused) -> None:
+    message = refused(task="edgse")
+    assert "unknown task 'edgse'" in message
+    assert "Did you mean 'edges'" in message
+    assert all(name in message for name in ("cls", "edges", "sr"))
+
+
+def test_no_task(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--epochs", "1"]) == 2
+    assert "--task NAME" in capsys.readouterr().err
+
+
+def test_temperature_zero(refused: Refused) -> None:
+    assert "method.temperature=0" in refused("--set", "method.temperature=0", task="cls")
+
+
+def test_all_losses_off(refused: Refused) -> None:
+    off = ("alpha=0", "l1_weight=0", "perceptual_weight=0")
+    words = [word for setting in off for word in ("--set", f"method.{setting}")]
+    message = refused("--device", "cpu", "--pretrained", "none", *words, task="sr")
+    assert "weight above 0" in message
+
+
+def test_every_fault_at_once(refused: Refused) -> None:
+    message = refused("--epochs", "0", "--set", "method.alpha=2", "--data", "bsds501")
+    assert all(word in message for word in ("recipe.epochs=0", "method.alpha=2", "bsds501"))
+
+
+@pytest.mark.parametrize("flag", ["--teacher", "--student"])
+def test_unknown_network_is_found_before_anything_is_trained(refused: Refused, flag: str) -> None:
+    message = refused(*SMALL, flag, "smp/unet-resnt34")
+    assert "resnt34" in message
+    assert "resnet34" in message
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("recipe: [1", "YAML"), ("- edges", "mapping"), ("task: edges\nrecipe: 3\n", "recipe=3")],
+)
+def test_broken_configuration_file(refused: Refused, tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text(content)
+    assert said in refused("--config", str(path))
+
+
+def test_configuration_of_another_task(refused: Refused, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["--task", "cls", "--print-config"]) == 0
+    path = tmp_path / "cls.yaml"
+    path.write_text(capsys.readouterr().out)
+    assert "another task than edges" in refused("--config", str(path))
+
+
+def test_a_batch_that_does_not_fit(refused: Refused) -> None:
+    message = refused(*SMALL, "--batch-size", "10000000")
+    assert "batch size 10000000 is estimated to need" in message
+    assert "give --batch-size" in message
+
+
+# -- weights --------------------------------------------------------------------------------------------------------
+
+
+class _Code:
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return print, ("this code must not run",)
+
+
+def _other_network(path: Path) -> None:
+    save_file(backbones.create("smp/unet-resnet18").state_dict(), path)
+
+
+def _truncated(path: Path) -> None:
+    _other_network(path)
+    path.write_bytes(path.read_bytes()[:1000])
+
+
+def _pickled_code(path: Path) -> None:
+    with path.open("wb") as file:
+        pickle.dump({"weight": _Code()}, file, protocol=2)
+
+
+def _torch_code(path: Path) -> None:
+    torch.save({"weight": _Code()}, path)
+
+
+@pytest.mark.parametrize("flag", ["--teacher-weights", "--student-weights"])
+@pytest.mark.parametrize(
+    ("name", "write", "said"),
+    [
+        ("other.safetensors", _other_network, "another network"),
+        ("cut.safetensors", _truncated, "cut short"),
+        ("code.pth", _pickled_code, "refused"),
+        ("code_zip.pth", _torch_code, "refused"),
+    ],
+)
+def test_weights_that_cannot_be_used(
+    refused: Refused, tmp_path: Path, flag: str, name: str, write: Callable[[Path], None], said: str
+) -> None:
+    path = tmp_path / name
+    write(path)
+    message = refused(*SMALL, flag, str(path))
+    assert name in message
+    assert said in message
+
+
+# -- the run's folder -----------------------------------------------------------------------------------------------
+
+
+def _begun(capsys: pytest.CaptureFixture[str], folder: Path) -> None:
+    assert main(["--task", "edges", *SMALL, "--out", str(folder), "--print-config"]) == 0
+    folder.mkdir()
+    (folder / "config.yaml").write_text(capsys.readouterr().out)
+
+
+def test_a_folder_that_holds_another_run(refused: Refused, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    _begun(capsys, tmp_path / "out")
+    message = refused(*SMALL)
+    assert "already holds a run" in message
+    assert "--resume" in message
+
+
+def test_resuming_with_a_changed_configuration(
+    refused: Refused, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    _begun(capsys, tmp_path / "out")
+    message = refused("--resume", "--seed", "5", "--set", "method.alpha=0.25")
+    assert "seed: 0 -> 5" in message
+    assert "method.alpha: 0.5 -> 0.25" in message
+
+
+def test_a_folder_with_other_files(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "thesis.tex").write_text("years of work")
+    assert "not empty and holds no run" in refused(*SMALL)
+
+
+def test_a_file_in_place_of_a_folder(refused: Refused, tmp_path: Path) -> None:
+    (tmp_path / "out").write_text("a file")
+    assert "is a file" in refused(*SMALL)
+    assert "cannot be written" in refused(*SMALL, out=tmp_path / "out" / "below")
+
+
+def test_nothing_to_resume(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["--resume"]) == 2
+    assert "nothing to resume" in capsys.readouterr().err
+    assert main(["--resume", "--out", "nowhere"]) == 2
+    assert "holds no run" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -23,11 +22,15 @@ def load_plugin(reference: str) -> None:
         RequestError: no such file or module, or another module of that name is already imported.
     """
     if not reference.endswith(".py"):
-        if importlib.util.find_spec(reference.partition(".")[0]) is None:
+        try:
+            importlib.import_module(reference)
+        except ModuleNotFoundError as error:
+            # Only the plugin itself, or a package it lies in, is the user's slip; what it fails to import is its own.
+            if error.name is None or not f"{reference}.".startswith(f"{error.name}."):
+                raise
             raise RequestError(
                 f"plugin '{reference}' is neither a .py file nor an importable module: give the file's path."
-            )
-        importlib.import_module(reference)
+            ) from None
         return
     path = Path(reference).resolve()
     if not path.is_file():

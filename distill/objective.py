@@ -35,9 +35,8 @@ class Objective(nn.Module):
             raise ValueError(f"loss terms must have distinct names, got {names}")
         self.terms = tuple(term for term in terms if term.weight != 0.0)
         if not self.terms:
-            raise RequestError(
-                f"every loss term has weight 0 ({', '.join(names) or 'there is none'}): give at least one a weight above 0."
-            )
+            listed = ", ".join(names) or "there is none"
+            raise RequestError(f"every loss term has weight 0 ({listed}): give at least one a weight above 0.")
         self.owned = nn.ModuleDict({term.name: term.fn for term in self.terms if isinstance(term.fn, nn.Module)})
 
     @property

@@ -120,6 +120,11 @@ def processor_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def is_first_process() -> bool:
+    """Whether this process speaks for all that `torchrun` started; known before and after they have joined."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
 def start_runtime(device: str, precision: Precision) -> Runtime:
     """Start Accelerate for this process; under `torchrun` it joins the others.
 

@@ -19,7 +19,7 @@ from densedistill.distill.errors import InterruptedRunError
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.progress import RichLog
 from densedistill.distill.run_dir import RunDir
-from densedistill.distill.runtime import start_runtime
+from densedistill.distill.runtime import is_first_process, start_runtime
 from densedistill.distill.tables import arms_table, references_table
 from densedistill.tasks import get, names
 from densedistill.tasks.request import RunRequest
@@ -33,6 +33,8 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> int:
     except InterruptedRunError as error:
         again = shlex.join([*command, *([] if options.resume else ["--resume"])])
         raise InterruptedRunError(f"{error} Go on with: {again}", error.exit_status) from error
+    if not is_first_process():
+        return 0
     summary = dict(result.summary)
     console = Console()
     console.print(arms_table(summary))

@@ -94,8 +94,8 @@ def detail(image: Tensor) -> PanelCell:
 def denoise() -> TaskSpec:
     """The denoising task."""
     demo = Preset(
-        summary="photographs with Gaussian noise: a denoiser of width 24 → width 12",
-        chain=(NetworkSpec(name="denoiser"), NetworkSpec(name="denoiser", arguments={"width": 12, "depth": 4})),
+        summary="photographs with Gaussian noise: a denoiser of width 24 → width 8",
+        chain=(NetworkSpec(name="denoiser"), NetworkSpec(name="denoiser", arguments={"width": 8, "depth": 4})),
         recipe=Recipe(optimizer="adam", learning_rate=2e-3, epochs=3, batch_size=16, views_per_epoch=1280),
         data=NoisyPhotos(),
         method="imitation",

@@ -61,9 +61,8 @@ def rescore(options: argparse.Namespace) -> dict[str, Any]:
     Raises:
         RequestError: the run, the arm or the data is not there, or they do not fit each other.
     """
-    for given, name in ((options.task, "--task"), (options.predictions, "--predictions")):
-        if given is not None:
-            raise RequestError(f"{name} says what to score without a run: leave it out beside --run.")
+    if options.task is not None:
+        raise RequestError("--task is for --predictions: leave it out beside --run, which knows its task.")
     device = resolve_device(options.device)
     arm = open_arm(Path(options.run), options.arm)
     spec = arm.resolved.spec

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from densedistill.datasets.augment import ClassificationAugmentation
-from densedistill.datasets.base import Batch, ViewPlan, DataError
+from densedistill.datasets.base import Batch, DataError, ViewPlan
 from densedistill.datasets.decoding import fit
 from densedistill.datasets.labelled import LabelledImages
 from densedistill.datasets.memory import Normalisation, TrainingOptions

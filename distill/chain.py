@@ -14,7 +14,7 @@ from densedistill.distill.config import Resolved
 from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RequestError
 from densedistill.distill.evaluation import evaluate
-from densedistill.distill.files import load_tensors, save_weights, write_json
+from densedistill.distill.files import save_weights, write_json
 from densedistill.distill.memory import PROBE_IMAGES, peak_megabytes, require_memory, reset_peak
 from densedistill.distill.networks import NetworkSource, Pretrained
 from densedistill.distill.objective import LossTerm, without_teacher
@@ -26,6 +26,7 @@ from densedistill.distill.runtime import Runtime
 from densedistill.distill.seeds import derive
 from densedistill.distill.signals import StopSignal
 from densedistill.distill.spec import NetworkSpec, TermContext
+from densedistill.distill.student import rebuild
 from densedistill.distill.teacher import Teacher
 from densedistill.distill.training import ArmTraining, Surroundings
 
@@ -244,11 +245,8 @@ class Chain:
 
     def network_of(self, arm: str) -> nn.Module:
         """A finished arm's network, in evaluation mode on the run's device."""
-        record = self.run_dir.arm(arm).record()
-        built = self.networks.build(record["network"], record["arguments"], pretrained="none")
-        built.module.load_state_dict(load_tensors(self.run_dir.arm(arm).weights))
-        network: nn.Module = built.module.to(self.runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network.eval()
+        network = rebuild(self.run_dir.arm(arm), self.networks)
+        return network.to(self.runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
     def teacher(self, arm: str) -> Teacher:
         """A finished arm as a teacher."""

@@ -42,7 +42,7 @@ def _samples(chain: Chain) -> dict[str, Mapping[str, Tensor]]:
     """Test images at even distances, so that a set sorted by class shows several classes."""
     images = next(iter(chain.data.tests.values()))
     count = len(images.ids)
-    wanted = {round(place * (count - 1) / max(SAMPLES - 1, 1)) for place in range(min(SAMPLES, count))}
+    wanted = {round(place * (count - 1) / max(min(SAMPLES, count) - 1, 1)) for place in range(min(SAMPLES, count))}
     found: dict[str, Mapping[str, Tensor]] = {}
     for place, batch in enumerate(images.batches(1, device=chain.runtime.device)):
         if place in wanted:

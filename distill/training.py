@@ -12,6 +12,7 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.utils.hooks import RemovableHandle
 
 from densedistill.distill.arm import Arm
 from densedistill.distill.batch_norm import average_statistics, freeze_statistics
@@ -21,10 +22,13 @@ from densedistill.distill.data import TaskData
 from densedistill.distill.errors import InterruptedRunError, RunFailedError
 from densedistill.distill.evaluation import Evaluation, evaluate
 from densedistill.distill.files import load_state, save_state
+from densedistill.distill.memory import PROBE_IMAGES
 from densedistill.distill.objective import Objective, without_teacher
 from densedistill.distill.outputs import Batch
+from densedistill.distill.padding_taps import guard_padding_taps
 from densedistill.distill.plan import Plan, epoch_plan, steps_per_epoch
 from densedistill.distill.prefetch import prefetch
+from densedistill.distill.probe import sample_batch
 from densedistill.distill.progress import RunLog
 from densedistill.distill.run_dir import ArmDir
 from densedistill.distill.runtime import Runtime
@@ -89,6 +93,7 @@ class ArmTraining:
             self.steps_per_epoch,
             higher_is_better=around.spec.metric.higher_is_better,
         )
+        self._guards = self._guard_gradients()
         self._saved_at = time.monotonic()
         self._save_interval = SAVE_AFTER_SECONDS
 
@@ -374,7 +379,14 @@ class ArmTraining:
             return None
         return AveragedModel(self.arm.network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
 
+    def _guard_gradients(self) -> list[RemovableHandle]:
+        if self.runtime.device.type != "cpu" or self.runtime.precision != "bf16":
+            return []
+        return guard_padding_taps(self.arm.network, sample_batch(self.around.data, PROBE_IMAGES, self.runtime))
+
     def close(self) -> None:
         """Release hooks and what Accelerate holds."""
+        for guard in self._guards:
+            guard.remove()
         self.step_module.close()
         self.runtime.accelerator.free_memory()

@@ -56,11 +56,12 @@ def soft_target_terms(parameters: SoftTargets, _context: TermContext) -> Sequenc
 
 
 def network_arguments(name: str, options: ClassificationData, data: TaskData) -> Mapping[str, Argument]:
-    """One output for each class; the stem follows from the input size."""
+    """One output for each class; the stem follows from the size of the images."""
+    classes: dict[str, Argument] = {"num_classes": len(data.classes)}
     if not name.startswith(SIZED_FAMILIES):
-        return {"num_classes": len(data.classes)}
-    size = options.input_size
-    return {"num_classes": len(data.classes)} | ({} if size is None else {"input_size": size})
+        return classes
+    sample = next(iter(data.val.batches(1, device=torch.device("cpu"))))
+    return classes | {"input_size": options.input_size or sample["input"].shape[-1]}
 
 
 def predict(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

@@ -148,6 +148,7 @@ def _hub_that(answers: Mapping[str, Path | Exception]) -> Callable[..., str]:
 
 
 def test_the_hub_is_asked_for_each_file_name_in_turn(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr(fetch, "reachable", lambda url: True)
     there, absent = tmp_path / "b.bin", EntryNotFoundError("404")
     monkeypatch.setattr("huggingface_hub.hf_hub_download", _hub_that({"a.safetensors": absent, "b.bin": there}))
@@ -158,6 +159,7 @@ def test_the_hub_is_asked_for_each_file_name_in_turn(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("error", [LocalEntryNotFoundError("broke off"), OSError("broke off")])
 def test_a_hub_that_breaks_off_counts_as_unavailable(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr(fetch, "reachable", lambda url: True)
     monkeypatch.setattr("huggingface_hub.hf_hub_download", _hub_that({"a": error}))
     with pytest.raises(WeightsUnavailableError, match=r"did not give them \(broke off\)"):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -21,8 +21,54 @@ from densedistill.datasets.views import uniform
 Symmetry = Literal["none", "flip", "dihedral"]
 """Random symmetries of a view: none, left-right flips, or all eight of the square."""
 
+Size = tuple[int, int]
+"""Height and width in pixels."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Frame(NamedTuple):
+    """Where a view of an image lies: whole numbers, which any process turns into the same pixels."""
+
+    image: int
+    """Place of the image in its set."""
+    top: int
+    left: int
+    turn: int
+    """A symmetry of the square, as `turned` numbers them."""
+
+
+def frames(plan: ViewPlan, seed: int, sizes: Sequence[Size], side: int, symmetry: Symmetry) -> list[Frame]:
+    """The frame of each view of `plan`: a pure function of its (image, view) and `seed`.
+
+    Args:
+        plan: B images and their views.
+        seed: names the random numbers.
+        sizes: B sizes, those of the plan's images.
+        side: height and width of a view in pixels.
+        symmetry: which turns may occur.
+    """
+    corners = uniform(seed, plan.images, plan.views, "crop", 2)
+    turns = _turns(uniform(seed, plan.images, plan.views, "symmetry")[:, 0], symmetry)
+    return [
+        Frame(
+            image=int(image),
+            top=int(corner[0] * (height - side + 1)),
+            left=int(corner[1] * (width - side + 1)),
+            turn=int(turn),
+        )
+        for image, (height, width), corner, turn in zip(plan.images, sizes, corners, turns, strict=True)
+    ]
+
+
+def equal_runs(shapes: Sequence[object], largest: int) -> Iterator[tuple[int, int]]:
+    """(start, stop) of consecutive stretches of equal shapes, none longer than `largest`."""
+    start = 0
+    for place in range(1, len(shapes) + 1):
+        if place == len(shapes) or place - start == largest or shapes[place] != shapes[start]:
+            yield start, place
+            start = place
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,24 +107,21 @@ class DenseTrain:
         for plan in plans:
             inputs, targets = self._views(plan, seed)
             yield {
-                "input": normalised(inputs, self.mean, self.std, device),
-                "target": unit_range(targets, device),
+                "input": normalised(torch.from_numpy(inputs), self.mean, self.std, device),
+                "target": unit_range(torch.from_numpy(targets), device),
                 "index": torch.from_numpy(plan.images.astype(np.int64)).to(device),
             }
 
     def _views(self, plan: ViewPlan, seed: int) -> tuple[np.ndarray, np.ndarray]:
         side, large = self.crop, self.crop * self.scale
-        corners = uniform(seed, plan.images, plan.views, "crop", 2)
-        turns = _turns(uniform(seed, plan.images, plan.views, "symmetry")[:, 0], self.symmetry)
+        sizes = [(self.inputs[image].shape[1], self.inputs[image].shape[2]) for image in plan.images]
         count = len(plan.images)
         inputs = np.empty((count, self.inputs[0].shape[0], side, side), np.uint8)
         targets = np.empty((count, self.targets[0].shape[0], large, large), np.uint8)
-        for row, image in enumerate(plan.images):
-            source, target = self.inputs[image], self.targets[image]
-            top = int(corners[row, 0] * (source.shape[1] - side + 1))
-            left = int(corners[row, 1] * (source.shape[2] - side + 1))
-            inputs[row] = turned(_window(source, top, left, side), turns[row])
-            targets[row] = turned(_window(target, top * self.scale, left * self.scale, large), turns[row])
+        for row, (image, top, left, turn) in enumerate(frames(plan, seed, sizes, side, self.symmetry)):
+            inputs[row] = turned(window(self.inputs[image], top, left, side), turn)
+            target = window(self.targets[image], top * self.scale, left * self.scale, large)
+            targets[row] = turned(target, turn)
         return inputs, targets
 
 
@@ -99,23 +142,13 @@ class DenseEval:
     def batches(self, batch_size: int, *, device: torch.device) -> Iterator[Batch]:
         """`input` (B, C, H, W) normalised, `target` (B, K, H', W') in [0, 1], `index` (B,)."""
         largest = min(batch_size, self.max_batch or batch_size)
-        for start, stop in self._runs(largest):
+        shapes = [(source.shape, target.shape) for source, target in zip(self.inputs, self.targets, strict=True)]
+        for start, stop in equal_runs(shapes, largest):
             yield {
-                "input": normalised(np.stack(self.inputs[start:stop]), self.mean, self.std, device),
-                "target": unit_range(np.stack(self.targets[start:stop]), device),
+                "input": normalised(torch.from_numpy(np.stack(self.inputs[start:stop])), self.mean, self.std, device),
+                "target": unit_range(torch.from_numpy(np.stack(self.targets[start:stop])), device),
                 "index": torch.arange(start, stop, device=device),
             }
-
-    def _runs(self, largest: int) -> Iterator[tuple[int, int]]:
-        start = 0
-        for place in range(1, len(self.inputs) + 1):
-            full = place - start == largest
-            if place == len(self.inputs) or full or self._shapes(place) != self._shapes(start):
-                yield start, place
-                start = place
-
-    def _shapes(self, place: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        return self.inputs[place].shape, self.targets[place].shape
 
 
 def turned(view: np.ndarray, turn: int) -> np.ndarray:
@@ -124,14 +157,17 @@ def turned(view: np.ndarray, turn: int) -> np.ndarray:
     return rotated[:, :, ::-1] if turn >= 4 else rotated
 
 
-def unit_range(pixels: np.ndarray, device: torch.device) -> Tensor:
+def window(planes: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
+    """The square of `side` pixels of `planes` (C, H, W) at (top, left)."""
+    return planes[:, top : top + side, left : left + side]
+
+
+def unit_range(pixels: Tensor, device: torch.device) -> Tensor:
     """uint8 to float32 in [0, 1] on `device`; the copy to the device is made in bytes."""
-    return torch.from_numpy(pixels).to(device).to(torch.float32).div_(255.0)
+    return pixels.to(device).to(torch.float32).div_(255.0)
 
 
-def normalised(
-    pixels_BCHW: np.ndarray, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device
-) -> Tensor:
+def normalised(pixels_BCHW: Tensor, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> Tensor:
     """(B, C, H, W) uint8 to (pixel in [0, 1] - mean) / std, float32."""
     shift = torch.tensor(mean, device=device).view(1, -1, 1, 1)
     spread = torch.tensor(std, device=device).view(1, -1, 1, 1)
@@ -144,7 +180,3 @@ def _turns(draws: np.ndarray, symmetry: Symmetry) -> np.ndarray:
     if symmetry == "flip":
         return np.where(draws < 0.5, 0, 4)
     return np.zeros(len(draws), np.int64)
-
-
-def _window(planes: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
-    return planes[:, top : top + side, left : left + side]

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch.nn.functional import adaptive_max_pool2d
 
-from densedistill.datasets.base import DataError, TaskData
-from densedistill.datasets.bicubic import imresize_8bit
-from densedistill.datasets.bsds import Split, annotator_share, bsds_images, read_annotations
+from densedistill.datasets.base import DataError, EvalSet, TaskData
+from densedistill.datasets.bsds import Split, bsds_images
 from densedistill.datasets.collage import label_boundaries, make_collages
-from densedistill.datasets.dense import IMAGENET_MEAN, IMAGENET_STD, DenseEval, DenseTrain
+from densedistill.datasets.dense import IMAGENET_MEAN, IMAGENET_STD, Size
+from densedistill.datasets.dense_edges import Consensus, EdgeFile, EdgeFiles, agree, edge_file, edge_pair
+from densedistill.datasets.dense_pairs import HeldPairs, Pairs, held_where_they_fit
+from densedistill.datasets.dense_workers import dense_eval, dense_train
 from densedistill.datasets.holdout import fingerprint
 from densedistill.datasets.pairs import Pair, find_pairs
-from densedistill.datasets.pixels import file_digest, read_mask, read_rgb, to_planes
 
-Consensus = Literal["majority", "any", "soft"]
-"""What several annotators make together: a boundary where at least half of them drew one at this very pixel; where
-anyone did; or the share of them who did."""
+__all__ = ["Consensus", "EdgeData", "agree", "load_edges"]
 
 _PARTS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -55,18 +52,22 @@ class EdgeData(BaseModel):
     """Side of a collage in pixels."""
     collages: tuple[int, int, int] = (400, 50, 50)
     """How many collages for train, val and test."""
+    workers: int = Field(default=2, ge=0)
+    """Processes that read images where a folder's exceed the memory budget; 0: none, the training process itself."""
+    memory_budget_mb: int = Field(default=2048, ge=0)
+    """The images and masks of folders are held as uint8 pixels up to this size (MiB, all parts together); above it
+    they are read from disk whenever they are seen. The pixels are the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Item:
-    """One image with the share of its annotators at each pixel."""
+class _Split:
+    """All that a task's data is made of, by part."""
 
-    name: str
-    image: np.ndarray
-    """(H, W, 3) uint8."""
-    share: np.ndarray
-    """(H, W) uint8, 255 = every annotator."""
-    digest: bytes
+    pairs: Mapping[str, Pairs]
+    ids: Mapping[str, Sequence[str]]
+    entries: Mapping[str, Sequence[tuple[str, bytes]]]
+    """Names and digests for the fingerprint."""
+    notes: tuple[str, ...]
 
 
 def load_edges(options: EdgeData) -> TaskData:
@@ -77,93 +78,104 @@ def load_edges(options: EdgeData) -> TaskData:
     Raises:
         DataError: data are missing or unreadable, a mask does not fit its image, or no image fills a training view.
     """
-    if options.name == "collage":
-        parts, notes = _collages(options)
-    elif options.name == "bsds500":
-        parts, notes = _bsds(options)
-    else:
-        parts, notes = _pairs(options)
-    train, left_out = _train_set(parts["train"], options)
-    entries = {part: [(item.name, item.digest) for item in items] for part, items in parts.items()}
+    split = _collages(options) if options.name == "collage" else _on_disk(options)
     return TaskData(
         name=options.name,
         embedded=options.name == "collage",
-        train=train,
-        val=_evaluation(parts["val"]),
-        tests={options.name: _evaluation(parts["test"])},
-        fingerprint=fingerprint(entries),
-        notes=(*notes, *left_out),
+        train=dense_train(
+            split.pairs["train"],
+            crop=_side(options),
+            symmetry="flip" if options.flip else "none",
+            mean=IMAGENET_MEAN,
+            std=IMAGENET_STD,
+            workers=options.workers,
+        ),
+        val=_evaluation(split, "val", options),
+        tests={options.name: _evaluation(split, "test", options)},
+        fingerprint=fingerprint(split.entries),
+        notes=split.notes,
         input_mean=IMAGENET_MEAN,
         input_std=IMAGENET_STD,
     )
 
 
-def agree(share: np.ndarray, consensus: Consensus) -> np.ndarray:
-    """(H, W) uint8 share of annotators (255 = all) to the target (H, W) uint8: 0 or 255, or the share itself."""
-    if consensus == "soft":
-        return share
-    chosen = share >= 128 if consensus == "majority" else share > 0
-    return chosen.astype(np.uint8) * np.uint8(255)
+def _evaluation(split: _Split, part: Split, options: EdgeData) -> EvalSet:
+    return dense_eval(split.ids[part], split.pairs[part], mean=IMAGENET_MEAN, std=IMAGENET_STD, workers=options.workers)
 
 
-def _train_set(items: Sequence[_Item], options: EdgeData) -> tuple[DenseTrain, tuple[str, ...]]:
-    side = min(options.size, options.collage_size) if options.name == "collage" else options.size
-    fitting = [item for item in items if options.view == "resize" or min(item.share.shape) >= side]
-    if not fitting:
-        raise DataError(
-            f"none of the {len(items)} training images is as large as a view of {side}: "
-            "give a smaller size, or view=resize"
-        )
-    images = [item.image for item in fitting]
-    targets = [agree(item.share, options.consensus) for item in fitting]
-    if options.view == "resize":
-        images = [imresize_8bit(image, (side, side)) for image in images]
-        targets = [_largest_in_cells(target, side) for target in targets]
-    missing = len(items) - len(fitting)
-    train = DenseTrain(
-        inputs=[to_planes(image) for image in images],
-        targets=[to_planes(target) for target in targets],
-        crop=side,
-        symmetry="flip" if options.flip else "none",
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-    )
-    return train, (f"{missing} training images smaller than a view of {side} left out",) if missing else ()
+def _side(options: EdgeData) -> int:
+    return min(options.size, options.collage_size) if options.name == "collage" else options.size
 
 
-def _largest_in_cells(target: np.ndarray, side: int) -> np.ndarray:
-    pooled = adaptive_max_pool2d(torch.from_numpy(target).to(torch.float32)[None], side)
-    return pooled[0].to(torch.uint8).numpy()
-
-
-def _evaluation(items: Sequence[_Item]) -> DenseEval:
-    ordered = sorted(items, key=lambda item: (item.share.shape, item.name))
-    return DenseEval(
-        ids=[item.name for item in ordered],
-        inputs=[to_planes(item.image) for item in ordered],
-        targets=[to_planes(agree(item.share, "majority")) for item in ordered],
-        mean=IMAGENET_MEAN,
-        std=IMAGENET_STD,
-    )
-
-
-def _collages(options: EdgeData) -> tuple[dict[str, list[_Item]], tuple[str, ...]]:
-    parts: dict[str, list[_Item]] = {}
+def _collages(options: EdgeData) -> _Split:
+    pairs: dict[str, Pairs] = {}
+    entries: dict[str, list[tuple[str, bytes]]] = {}
     notes = ["collages of photographs from scikit-image and scikit-learn; boundaries exact, two pixels thick"]
     for part, count in zip(_PARTS, options.collages, strict=True):
         made = make_collages(part, min(count, options.limit or count), options.collage_size, options.split_seed)
-        shares = label_boundaries(made.labels).astype(np.uint8) * np.uint8(255)
-        parts[part] = [
-            _Item(name=f"{part}-{place:04d}", image=image, share=share, digest=image.tobytes() + share.tobytes())
-            for place, (image, share) in enumerate(zip(made.images, shares, strict=True))
-        ]
+        drawn = zip(made.images, label_boundaries(made.labels).astype(np.uint8) * np.uint8(255), strict=True)
+        digests, planes = [], []
+        for image, share in drawn:
+            digests.append(image.tobytes() + share.tobytes())
+            planes.append(edge_pair(image, share, *_truth(part, options)))
+        pairs[part] = HeldPairs(inputs=[image for image, _ in planes], targets=[target for _, target in planes])
+        entries[part] = [(f"{part}-{place:04d}", digest) for place, digest in enumerate(digests)]
         notes.append(f"{part} textures: {', '.join(made.photographs)}")
-    return parts, tuple(notes)
+    ids = {part: [name for name, _ in items] for part, items in entries.items()}
+    return _Split(pairs=pairs, ids=ids, entries=entries, notes=tuple(notes))
 
 
-def _bsds(options: EdgeData) -> tuple[dict[str, list[_Item]], tuple[str, ...]]:
+def _truth(part: Split, options: EdgeData) -> tuple[Consensus, int | None]:
+    """What counts as a boundary in `part`, and the side its pairs are resized to."""
+    if part != "train":
+        return "majority", None
+    return options.consensus, _side(options) if options.view == "resize" else None
+
+
+def _on_disk(options: EdgeData) -> _Split:
+    found, notes = _bsds(options) if options.name == "bsds500" else _pairs(options)
+    fitting, left_out = _fitting(found["train"], options)
+    chosen: dict[str, list[EdgeFile]] = {"train": fitting} | {
+        part: sorted(found[part], key=_shape_and_name) for part in ("val", "test")
+    }
+    files: dict[str, EdgeFiles] = {}
+    for part in _PARTS:
+        consensus, side = _truth(part, options)
+        files[part] = EdgeFiles(files=tuple(chosen[part]), consensus=consensus, side=side)
+    pairs, where = held_where_they_fit(files, options.memory_budget_mb)
+    return _Split(
+        pairs=pairs,
+        ids={part: [file.name for file in items] for part, items in chosen.items()},
+        entries={part: [(file.name, file.digest()) for file in items] for part, items in found.items()},
+        notes=(*notes, *left_out, *where),
+    )
+
+
+def _shape_and_name(file: EdgeFile) -> tuple[Size, str]:
+    return file.size, file.name
+
+
+def _fitting(files: Sequence[EdgeFile], options: EdgeData) -> tuple[list[EdgeFile], tuple[str, ...]]:
+    """The training images that fill a view, and a note where others do not."""
+    fitting = [file for file in files if options.view == "resize" or min(file.size) >= options.size]
+    if not fitting:
+        raise DataError(
+            f"none of the {len(files)} training images is as large as a view of {options.size}: "
+            "give a smaller size, or view=resize"
+        )
+    missing = len(files) - len(fitting)
+    note = f"{missing} training images smaller than a view of {options.size} left out"
+    return fitting, (note,) if missing else ()
+
+
+def _bsds(options: EdgeData) -> tuple[dict[str, list[EdgeFile]], tuple[str, ...]]:
     root = _root(options)
-    parts: dict[str, list[_Item]] = {part: list(_read_bsds(root, part, options.limit)) for part in _PARTS}
+    parts: dict[str, list[EdgeFile]] = {
+        part: [
+            edge_file(found.name, found.image, found.annotation) for found in bsds_images(root, part)[: options.limit]
+        ]
+        for part in _PARTS
+    }
     rules = {
         "majority": "at least half of the annotators at the very pixel",
         "any": "any annotator",
@@ -175,17 +187,11 @@ def _bsds(options: EdgeData) -> tuple[dict[str, list[_Item]], tuple[str, ...]]:
     )
 
 
-def _read_bsds(root: Path, part: Split, limit: int | None) -> Iterator[_Item]:
-    for found in bsds_images(root, part)[:limit]:
-        share = annotator_share(read_annotations(found.annotation).boundaries)
-        yield _item(found.name, found.image, found.annotation, share)
-
-
-def _pairs(options: EdgeData) -> tuple[dict[str, list[_Item]], tuple[str, ...]]:
+def _pairs(options: EdgeData) -> tuple[dict[str, list[EdgeFile]], tuple[str, ...]]:
     split = find_pairs(_root(options), held_out=options.val_size, split_seed=options.split_seed)
     chosen: dict[str, list[Pair]] = {"train": split.train, "val": split.val, "test": split.test}
     parts = {
-        part: [_item(pair.name, pair.source, pair.target, read_mask(pair.target)) for pair in pairs[: options.limit]]
+        part: [edge_file(pair.name, pair.source, pair.target) for pair in pairs[: options.limit]]
         for part, pairs in chosen.items()
     }
     return parts, (
@@ -193,16 +199,6 @@ def _pairs(options: EdgeData) -> tuple[dict[str, list[_Item]], tuple[str, ...]]:
         *split.notes,
         *_limited(options),
     )
-
-
-def _item(name: str, image: Path, annotation: Path, share: np.ndarray) -> _Item:
-    pixels = read_rgb(image)
-    if pixels.shape[:2] != share.shape:
-        raise DataError(
-            f"{annotation} is {share.shape[1]}x{share.shape[0]} and its image {image} is "
-            f"{pixels.shape[1]}x{pixels.shape[0]}: give a mask of the image's size"
-        )
-    return _Item(name=name, image=pixels, share=share, digest=file_digest(image) + file_digest(annotation))
 
 
 def _root(options: EdgeData) -> Path:

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from densedistill.datasets.base import DataError, TaskData
+from densedistill.datasets.base import DataError, EvalSet, TaskData
 from densedistill.datasets.bicubic import imresize_8bit
-from densedistill.datasets.dense import DenseEval, DenseTrain
+from densedistill.datasets.dense_pairs import HeldPairs, Pairs, held_where_they_fit
+from densedistill.datasets.dense_sr import SuperResolutionFiles, degraded_pair, high_size, super_resolution_files
+from densedistill.datasets.dense_workers import dense_eval, dense_train
 from densedistill.datasets.holdout import fingerprint, hold_out
 from densedistill.datasets.photos import load_photo, super_resolution_photos
-from densedistill.datasets.pixels import file_digest, image_size, read_rgb, to_planes
-from densedistill.datasets.sr_degradation import Degradation, degrade
+from densedistill.datasets.pixels import file_digest
+from densedistill.datasets.sr_degradation import Degradation
 from densedistill.datasets.sr_sources import (
     HrImage,
     default_tests,
@@ -28,6 +30,8 @@ from densedistill.datasets.sr_sources import (
 
 _VAL_IMAGES = 8
 _LONGEST_PHOTO = 800
+_TEST = "test "
+"""How the names of test parts begin."""
 
 
 class SuperResolutionData(BaseModel):
@@ -55,6 +59,11 @@ class SuperResolutionData(BaseModel):
     split_seed: int = 0
     limit: int | None = Field(default=None, ge=1)
     """At most this many images in train, in val and in each test set."""
+    workers: int = Field(default=2, ge=0)
+    """Processes that read images where a folder's exceed the memory budget; 0: none, the training process itself."""
+    memory_budget_mb: int = Field(default=2048, ge=0)
+    """The images of folders, degraded and not, are held as uint8 pixels up to this size (MiB, all parts together);
+    above it they are read from disk whenever they are seen. The pixels are the same."""
 
     @model_validator(mode="after")
     def _check(self) -> SuperResolutionData:
@@ -74,12 +83,11 @@ class _Part:
     """The images of one part of a split, degraded."""
 
     names: Sequence[str]
-    low: Sequence[np.ndarray]
-    high: Sequence[np.ndarray]
+    pairs: Pairs
     digests: Sequence[bytes]
 
-    def evaluation(self) -> DenseEval:
-        return DenseEval(ids=self.names, inputs=self.low, targets=self.high, max_batch=1)
+    def evaluation(self, options: SuperResolutionData) -> EvalSet:
+        return dense_eval(self.names, self.pairs, max_batch=1, workers=options.workers)
 
     def entries(self) -> list[tuple[str, bytes]]:
         return list(zip(self.names, self.digests, strict=True))
@@ -88,8 +96,8 @@ class _Part:
 def load_super_resolution(options: SuperResolutionData) -> TaskData:
     """Batches: `input` (B, 3, h, w) and `target` (B, 3, scale x h, scale x w), both in [0, 1].
 
-    Every high-resolution image is degraded once, whole, and kept as bytes; patches are cut from the result, so a
-    patch's border is what it would be inside a test image. Evaluation is one whole image at a time.
+    Patches are cut from whole degraded images, so a patch's border is what it would be inside a test image. Images
+    are degraded once and kept as bytes where they fit `memory_budget_mb`. Evaluation is one whole image at a time.
 
     Raises:
         DataError: images are missing, unreadable, too small for a patch, or in both training and test.
@@ -97,17 +105,19 @@ def load_super_resolution(options: SuperResolutionData) -> TaskData:
     return _load_photos(options) if options.name == "photos" else _load_folders(options)
 
 
-def super_resolution_tests(options: SuperResolutionData) -> dict[str, DenseEval]:
+def super_resolution_tests(options: SuperResolutionData) -> dict[str, EvalSet]:
     """The test sets alone, by name, without training data; a root that holds images itself is one set.
 
     Raises:
         DataError: as `load_super_resolution`.
     """
     if options.name == "photos":
-        return {"photos": _photo_part("test", options).evaluation()}
+        return {"photos": _photo_part("test", options).evaluation(options)}
     root = _root(options)
     found = _find_tests(root, options.tests or default_tests(root) or (".",), options)
-    return {label: _load_part(images, options).evaluation() for label, images in found.items()}
+    files = {label: _files(images, options) for label, images in found.items()}
+    pairs, _ = held_where_they_fit(files, options.memory_budget_mb)
+    return {label: _part(files[label], pairs[label]).evaluation(options) for label in found}
 
 
 def _load_photos(options: SuperResolutionData) -> TaskData:
@@ -117,16 +127,15 @@ def _load_photos(options: SuperResolutionData) -> TaskData:
         f"val {', '.join(val.names)}; test {', '.join(test.names)}",
         f"photographs longer than {_LONGEST_PHOTO} pixels are reduced by a whole factor first",
     )
-    return _task_data("photos", train, val, {"photos": test}, notes, options)
+    return _task_data("photos", {"train": train, "val": val, f"{_TEST}photos": test}, notes, options)
 
 
 def _photo_part(role: Literal["train", "val", "test"], options: SuperResolutionData) -> _Part:
     names = super_resolution_photos(role)[: options.limit]
-    pairs = [_degraded(_reduced(load_photo(name)), options) for name in names]
+    pairs = [degraded_pair(_reduced(load_photo(name)), options.scale, options.degradation) for name in names]
     return _Part(
         names=names,
-        low=[low for low, _ in pairs],
-        high=[high for _, high in pairs],
+        pairs=HeldPairs(inputs=[low for low, _ in pairs], targets=[high for _, high in pairs]),
         digests=[high.tobytes() for _, high in pairs],
     )
 
@@ -140,7 +149,7 @@ def _load_folders(options: SuperResolutionData) -> TaskData:
     root = _root(options)
     sources = options.train or default_training(root)
     found = [image for name in sources for image in _prefixed(root, name, len(sources) > 1)]
-    large = [image for image in found if min(image_size(image.path)) >= options.hr_patch]
+    large = [image for image in found if min(high_size(image)) >= options.hr_patch]
     if not large:
         raise DataError(
             f"none of the {len(found)} training images is as large as a patch of {options.hr_patch}: "
@@ -158,13 +167,15 @@ def _load_folders(options: SuperResolutionData) -> TaskData:
         notes.append(f"no test folder: {count} more images held out of train for test")
     if len(large) < len(found):
         notes.append(f"{len(found) - len(large)} images smaller than a patch of {options.hr_patch} left out")
-    parts = {label: _load_part(images, options) for label, images in tests.items()}
     given = [label for label, images in tests.items() if any(image.low for image in images)]
     notes.append(f"test inputs: published for {', '.join(given) or 'none'}, made by the suite for all others")
-    train = _load_part(kept, options)
-    held_out = _load_part(val, options)
-    _refuse_leaks((train, held_out), parts)
-    return _task_data("folder", train, held_out, parts, tuple(notes), options)
+    chosen = {"train": kept, "val": val, **{f"{_TEST}{label}": images for label, images in tests.items()}}
+    files = {part: _files(images, options) for part, images in chosen.items()}
+    listed = {part: _part(pairs, pairs) for part, pairs in files.items()}
+    _refuse_leaks(listed)
+    pairs, where = held_where_they_fit(files, options.memory_budget_mb)
+    parts = {part: replace(images, pairs=pairs[part]) for part, images in listed.items()}
+    return _task_data("folder", parts, (*notes, *where), options)
 
 
 def _root(options: SuperResolutionData) -> Path:
@@ -195,44 +206,21 @@ def _find_tests(root: Path, names: Sequence[str], options: SuperResolutionData) 
     return found
 
 
-def _load_part(images: Sequence[HrImage], options: SuperResolutionData) -> _Part:
-    chosen = images[: options.limit]
-    pairs = [_load_pair(image, options) for image in chosen]
+def _files(images: Sequence[HrImage], options: SuperResolutionData) -> SuperResolutionFiles:
+    return super_resolution_files(images[: options.limit], options.scale, options.degradation)
+
+
+def _part(files: SuperResolutionFiles, pairs: Pairs) -> _Part:
     return _Part(
-        names=[image.name for image in chosen],
-        low=[low for low, _ in pairs],
-        high=[high for _, high in pairs],
-        digests=[file_digest(image.path) for image in chosen],
+        names=[image.name for image in files.images],
+        pairs=pairs,
+        digests=[file_digest(image.path) for image in files.images],
     )
 
 
-def _load_pair(image: HrImage, options: SuperResolutionData) -> tuple[np.ndarray, np.ndarray]:
-    pixels = read_rgb(image.path)
-    if image.crop is not None:
-        pixels = pixels[: image.crop[0], : image.crop[1]]
-    if min(pixels.shape[:2]) < options.scale:
-        raise DataError(f"{image.path} is smaller than the scale {options.scale}: remove it")
-    if image.low is None:
-        return _degraded(pixels, options)
-    low = read_rgb(image.low)
-    height, width = low.shape[0] * options.scale, low.shape[1] * options.scale
-    if height > pixels.shape[0] or width > pixels.shape[1]:
-        raise DataError(
-            f"{image.low} of {low.shape[1]}x{low.shape[0]} times {options.scale} is larger than {image.path} "
-            f"of {pixels.shape[1]}x{pixels.shape[0]}: they are not a pair of this scale"
-        )
-    return to_planes(low), to_planes(pixels[:height, :width])
-
-
-def _degraded(pixels: np.ndarray, options: SuperResolutionData) -> tuple[np.ndarray, np.ndarray]:
-    low = degrade(pixels, options.scale, options.degradation)
-    height, width = low.shape[0] * options.scale, low.shape[1] * options.scale
-    return to_planes(low), to_planes(pixels[:height, :width])
-
-
-def _refuse_leaks(used: Sequence[_Part], tests: Mapping[str, _Part]) -> None:
-    seen = {digest: name for part in used for name, digest in part.entries()}
-    for label, part in tests.items():
+def _refuse_leaks(parts: Mapping[str, _Part]) -> None:
+    seen = {digest: name for part in ("train", "val") for name, digest in parts[part].entries()}
+    for label, part in _tests(parts).items():
         for name, digest in part.entries():
             if digest in seen:
                 raise DataError(
@@ -241,29 +229,26 @@ def _refuse_leaks(used: Sequence[_Part], tests: Mapping[str, _Part]) -> None:
                 )
 
 
-def _task_data(
-    name: str,
-    train: _Part,
-    val: _Part,
-    tests: Mapping[str, _Part],
-    notes: tuple[str, ...],
-    options: SuperResolutionData,
-) -> TaskData:
+def _tests(parts: Mapping[str, _Part]) -> dict[str, _Part]:
+    """The parts called `test NAME`, by NAME."""
+    return {part.removeprefix(_TEST): images for part, images in parts.items() if part.startswith(_TEST)}
+
+
+def _task_data(name: str, parts: Mapping[str, _Part], notes: tuple[str, ...], options: SuperResolutionData) -> TaskData:
     described = f"degradation in training and test: {options.degradation.describe(options.scale)}"
     limited = () if options.limit is None else (f"limited to {options.limit} images a part",)
-    parts = {"train": train, "val": val, **{f"test {label}": part for label, part in tests.items()}}
     return TaskData(
         name=name,
         embedded=name == "photos",
-        train=DenseTrain(
-            inputs=train.low,
-            targets=train.high,
+        train=dense_train(
+            parts["train"].pairs,
             crop=options.hr_patch // options.scale,
             scale=options.scale,
             symmetry="dihedral" if options.augment else "none",
+            workers=options.workers,
         ),
-        val=val.evaluation(),
-        tests={label: part.evaluation() for label, part in tests.items()},
+        val=parts["val"].evaluation(options),
+        tests={label: part.evaluation(options) for label, part in _tests(parts).items()},
         fingerprint=fingerprint({label: part.entries() for label, part in parts.items()}),
         notes=(described, *notes, *limited),
     )

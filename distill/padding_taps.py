@@ -30,7 +30,8 @@ def guard_padding_taps(network: nn.Module, batch: Batch) -> list[RemovableHandle
     for convolution, (height, width) in sizes.items():
         mask = _mask(convolution, height, width)
         if not mask.all():
-            handles.append(convolution.weight.register_hook(_keeping(mask.to(convolution.weight.device))))
+            keep = _keeping(mask.to(convolution.weight.device))
+            handles.append(convolution.weight.register_hook(keep))  # type: ignore[no-untyped-call]
     return handles
 
 

@@ -10,6 +10,7 @@ any call of the training, in the middle of writing a file too. Each attempt is a
 from __future__ import annotations
 
 import gc
+import importlib
 import json
 import os
 import random
@@ -27,6 +28,7 @@ from densedistill.distill.run_dir import RunDir
 
 SETTINGS = {
     "recipe.epochs": 3,
+    "data.images": 24,
     "recipe.ema_decay": 0.8,
     "recipe.clip_norm": 0.5,
     "recipe.schedule": "plateau",
@@ -78,6 +80,9 @@ def attempt(kind: str, out: Path, last: int | None, told: int) -> int:
 def main(kind: str, whole: Path, killed: Path, kills: int, seed: int) -> None:
     """Run both chains and print what happened as JSON."""
     torch.set_num_threads(1)
+    # What a first run imports on its way, imported here once and not by each child.
+    importlib.import_module("torch._dynamo")
+    tiny_task.tiny_spec("cls")
     gc.freeze()
     training.SAVE_AFTER_SECONDS, training.SAVE_COST_BOUND = 0.0, 1e9
     source, told = os.pipe()

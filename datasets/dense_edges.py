@@ -1,0 +1,125 @@
+"""Edge images on disk with what their annotators drew, and what of it counts as a boundary."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch.nn.functional import adaptive_max_pool2d
+
+from densedistill.datasets.base import DataError
+from densedistill.datasets.bicubic import imresize_8bit
+from densedistill.datasets.bsds import annotator_share, read_annotations
+from densedistill.datasets.dense import Size, window
+from densedistill.datasets.dense_pairs import Planes
+from densedistill.datasets.pixels import SUFFIXES, file_digest, image_size, read_mask, read_rgb, to_planes
+
+Consensus = Literal["majority", "any", "soft"]
+"""What several annotators make together: a boundary where at least half of them drew one at this very pixel; where
+anyone did; or the share of them who did."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EdgeFile:
+    """One image and its annotation on disk."""
+
+    name: str
+    image: Path
+    annotation: Path
+    """A mask, or BSDS500's `.mat` or `.npz`."""
+    size: Size
+    """Of the image."""
+
+    def digest(self) -> bytes:
+        """Both files' digests; DataError where a file cannot be read."""
+        return file_digest(self.image) + file_digest(self.annotation)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EdgeFiles:
+    """Pairs of an image and its boundaries, by place."""
+
+    files: Sequence[EdgeFile]
+    consensus: Consensus
+    side: int | None = None
+    """Every pair is resized to this many pixels each way. None: pairs as they are."""
+
+    @property
+    def sizes(self) -> Sequence[Size]:
+        """Sizes of the pairs."""
+        return [file.size if self.side is None else (self.side, self.side) for file in self.files]
+
+    @property
+    def held_bytes(self) -> int:
+        """Three channels of the image and one of the mask."""
+        return sum(4 * height * width for height, width in self.sizes)
+
+    def read(self, place: int) -> Planes:
+        """Image (3, H, W) and boundaries (1, H, W).
+
+        Raises:
+            DataError: a file cannot be read, or the annotation is of another size than the image.
+        """
+        file = self.files[place]
+        share = _read_share(file.annotation)
+        _refuse_sizes(file.annotation, share.shape, file.image, file.size)
+        return edge_pair(read_rgb(file.image), share, self.consensus, self.side)
+
+    def read_window(self, place: int, top: int, left: int, side: int) -> Planes:
+        """What `read` gives, seen through a window; errors as `read`."""
+        image, boundaries = self.read(place)
+        return window(image, top, left, side), window(boundaries, top, left, side)
+
+
+def edge_file(name: str, image: Path, annotation: Path) -> EdgeFile:
+    """An image and its annotation, checked by their headers; nothing is decoded.
+
+    Raises:
+        DataError: a file is no image, or a mask is of another size than its image.
+    """
+    size = image_size(image)
+    if annotation.suffix.lower() in SUFFIXES:
+        _refuse_sizes(annotation, image_size(annotation), image, size)
+    return EdgeFile(name=name, image=image, annotation=annotation, size=size)
+
+
+def edge_pair(image: np.ndarray, share: np.ndarray, consensus: Consensus, side: int | None = None) -> Planes:
+    """(H, W, 3) and (H, W) uint8 to planes; with `side` the image is resized, antialiased, to side x side, and each
+    cell of its mask takes the largest value it covers, so that thin boundaries survive.
+    """
+    target = agree(share, consensus)
+    if side is not None:
+        image, target = imresize_8bit(image, (side, side)), _largest_in_cells(target, side)
+    return to_planes(image), to_planes(target)
+
+
+def agree(share: np.ndarray, consensus: Consensus) -> np.ndarray:
+    """(H, W) uint8 share of annotators (255 = all) to the target (H, W) uint8: 0 or 255, or the share itself."""
+    if consensus == "soft":
+        return share
+    chosen = share >= 128 if consensus == "majority" else share > 0
+    return chosen.astype(np.uint8) * np.uint8(255)
+
+
+def _largest_in_cells(target: np.ndarray, side: int) -> np.ndarray:
+    pooled = adaptive_max_pool2d(torch.from_numpy(target).to(torch.float32)[None], side)
+    return pooled[0].to(torch.uint8).numpy()
+
+
+def _read_share(annotation: Path) -> np.ndarray:
+    """(H, W) uint8, the share of annotators who drew a boundary at the pixel, 255 = all."""
+    if annotation.suffix.lower() in SUFFIXES:
+        return read_mask(annotation)
+    return annotator_share(read_annotations(annotation).boundaries)
+
+
+def _refuse_sizes(annotation: Path, found: tuple[int, ...], image: Path, expected: Size) -> None:
+    if found != expected:
+        raise DataError(
+            f"{annotation} is {found[1]}x{found[0]} and its image {image} is {expected[1]}x{expected[0]}: "
+            "give a mask of the image's size"
+        )

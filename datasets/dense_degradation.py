@@ -23,7 +23,7 @@ def degrade_window(
         returns: (side, side, C) uint8.
     """
     # Bicubic weights reach 2 result pixels beyond the window; SciPy cuts its Gaussian off at 4 standard deviations.
-    margin = 3 + math.ceil((4.0 * degradation.blur_sigma + 0.5) / scale)
+    margin = 2 + math.ceil(int(4.0 * degradation.blur_sigma + 0.5) / scale)
     first_row, first_column = max(0, top - margin), max(0, left - margin)
     last_row = min(pixels_HWC.shape[0] // scale, top + side + margin)
     last_column = min(pixels_HWC.shape[1] // scale, left + side + margin)

@@ -115,7 +115,7 @@ def _assert_same_data(held_data: TaskData, disk: TaskData) -> None:
         assert all(_same(first, second) for first, second in wholes)
 
 
-@pytest.mark.parametrize("sigma", [0.0, 1.3])
+@pytest.mark.parametrize("sigma", [0.0, 1.3, 3.0])
 @pytest.mark.parametrize("scale", [2, 3, 4, 7])
 def test_a_degraded_window_is_a_window_of_the_degraded_image(scale: int, sigma: float) -> None:
     rng = np.random.default_rng(scale)

@@ -54,17 +54,23 @@ class TrialChain(Chain):
         return network.to(self.runtime.device).eval()
 
     def check(self) -> None:
-        """Build an arm of each generation that is still to be trained, and see that its batch fits.
+        """Build an arm of each generation that is still to be trained, and see that the first one's batch fits.
+
+        Later batches are judged when their arms begin: a probe takes seconds, and the teacher is the largest network.
 
         Raises:
-            RequestError, or what the source of networks raises: a name, weights file, tap or batch size is wrong.
-                Found here, nothing is trained in vain and nothing is written.
+            RequestError, or what the source of networks raises: a name, weights file, tap, weight of a loss or batch
+                size is wrong. Found here, nothing is trained in vain and nothing is written.
         """
+        fitted = False
         for plan in self.plans:
             if plan.role in ("teacher", "student") and not self.run_dir.arm(plan.name).done:
                 assembled = self.assemble(plan)
                 if assembled.trained:
-                    self.require_fitting_batch(assembled.arm)
+                    Objective(assembled.arm.terms)
+                    if not fitted:
+                        self.require_fitting_batch(assembled.arm)
+                    fitted = True
 
     def try_arm(self, plan: ArmPlan) -> Trial:
         """Build `plan`'s arm and take two steps; the second one is timed."""

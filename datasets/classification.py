@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import hashlib
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from densedistill.datasets.memory import (
 )
 from densedistill.datasets.mixing import Mixing
 from densedistill.datasets.photo_crops import read_photo_crops
+from densedistill.datasets.roots import data_root
 from densedistill.datasets.tiny_imagenet import read_tiny_imagenet
 from densedistill.datasets.workers import WorkerEvalSet, WorkerTrainSet
 
@@ -79,10 +79,10 @@ class ClassificationData(BaseModel):
 _Reader = Callable[[ClassificationData], ClassificationSource]
 
 _READERS: Mapping[str, _Reader] = {
-    "cifar10": lambda options: read_cifar10(_root(options), options.download),
-    "cifar100": lambda options: read_cifar100(_root(options), options.download),
-    "tiny-imagenet": lambda options: read_tiny_imagenet(_root(options)),
-    "imagefolder": lambda options: read_imagefolder(_root(options)),
+    "cifar10": lambda options: read_cifar10(data_root(options.root, options.name), options.download),
+    "cifar100": lambda options: read_cifar100(data_root(options.root, options.name), options.download),
+    "tiny-imagenet": lambda options: read_tiny_imagenet(data_root(options.root, options.name)),
+    "imagefolder": lambda options: read_imagefolder(data_root(options.root, options.name)),
     "photo-crops": lambda options: read_photo_crops(options.split_seed),
 }
 
@@ -117,20 +117,6 @@ class _Split:
     val: LabelledImages
     fingerprint: str
     notes: tuple[str, ...]
-
-
-def _root(options: ClassificationData) -> Path:
-    """The folder to read from, which exists."""
-    given = options.root or os.environ.get("DENSEDISTILL_DATA")
-    if not given:
-        raise DataError(
-            f"{options.name} needs a folder: give root (--data-root) or set DENSEDISTILL_DATA; "
-            "the embedded photo-crops need none"
-        )
-    root = Path(given).expanduser()
-    if not root.is_dir():
-        raise DataError(f"the data folder {root} for {options.name} does not exist: give a folder that does")
-    return root
 
 
 def _split(source: ClassificationSource, options: ClassificationData) -> _Split:

@@ -19,6 +19,7 @@ from densedistill.datasets.dense_pairs import HeldPairs, Pairs, held_where_they_
 from densedistill.datasets.dense_workers import dense_eval, dense_train
 from densedistill.datasets.holdout import fingerprint
 from densedistill.datasets.pairs import Pair, find_pairs
+from densedistill.datasets.roots import data_root
 
 __all__ = ["Consensus", "EdgeData", "agree", "load_edges"]
 
@@ -169,7 +170,7 @@ def _fitting(files: Sequence[EdgeFile], options: EdgeData) -> tuple[list[EdgeFil
 
 
 def _bsds(options: EdgeData) -> tuple[dict[str, list[EdgeFile]], tuple[str, ...]]:
-    root = _root(options)
+    root = data_root(options.root, options.name)
     parts: dict[str, list[EdgeFile]] = {
         part: [
             edge_file(found.name, found.image, found.annotation) for found in bsds_images(root, part)[: options.limit]
@@ -188,7 +189,7 @@ def _bsds(options: EdgeData) -> tuple[dict[str, list[EdgeFile]], tuple[str, ...]
 
 
 def _pairs(options: EdgeData) -> tuple[dict[str, list[EdgeFile]], tuple[str, ...]]:
-    split = find_pairs(_root(options), held_out=options.val_size, split_seed=options.split_seed)
+    split = find_pairs(data_root(options.root, options.name), held_out=options.val_size, split_seed=options.split_seed)
     chosen: dict[str, list[Pair]] = {"train": split.train, "val": split.val, "test": split.test}
     parts = {
         part: [edge_file(pair.name, pair.source, pair.target) for pair in pairs[: options.limit]]
@@ -199,14 +200,6 @@ def _pairs(options: EdgeData) -> tuple[dict[str, list[EdgeFile]], tuple[str, ...
         *split.notes,
         *_limited(options),
     )
-
-
-def _root(options: EdgeData) -> Path:
-    if options.root is None:
-        raise DataError(f"data '{options.name}' needs a root: give --data-root or set DENSEDISTILL_DATA")
-    if not options.root.is_dir():
-        raise DataError(f"the data root {options.root} is not a folder: give the folder that holds the data")
-    return options.root
 
 
 def _limited(options: EdgeData) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from densedistill.datasets.dense_workers import dense_eval, dense_train
 from densedistill.datasets.holdout import fingerprint, hold_out
 from densedistill.datasets.photos import load_photo, super_resolution_photos
 from densedistill.datasets.pixels import file_digest
+from densedistill.datasets.roots import data_root
 from densedistill.datasets.sr_degradation import Degradation
 from densedistill.datasets.sr_sources import (
     HrImage,
@@ -113,7 +114,7 @@ def super_resolution_tests(options: SuperResolutionData) -> dict[str, EvalSet]:
     """
     if options.name == "photos":
         return {"photos": _photo_part("test", options).evaluation(options)}
-    root = _root(options)
+    root = data_root(options.root, "folder")
     found = _find_tests(root, options.tests or default_tests(root) or (".",), options)
     files = {label: _files(images, options) for label, images in found.items()}
     pairs, _ = held_where_they_fit(files, options.memory_budget_mb)
@@ -146,7 +147,7 @@ def _reduced(pixels: np.ndarray) -> np.ndarray:
 
 
 def _load_folders(options: SuperResolutionData) -> TaskData:
-    root = _root(options)
+    root = data_root(options.root, "folder")
     sources = options.train or default_training(root)
     found = [image for name in sources for image in _prefixed(root, name, len(sources) > 1)]
     large = [image for image in found if min(high_size(image)) >= options.hr_patch]
@@ -176,14 +177,6 @@ def _load_folders(options: SuperResolutionData) -> TaskData:
     pairs, where = held_where_they_fit(files, options.memory_budget_mb)
     parts = {part: replace(images, pairs=pairs[part]) for part, images in listed.items()}
     return _task_data("folder", parts, (*notes, *where), options)
-
-
-def _root(options: SuperResolutionData) -> Path:
-    if options.root is None:
-        raise DataError("data 'folder' needs a root: give --data-root or set DENSEDISTILL_DATA")
-    if not options.root.is_dir():
-        raise DataError(f"the data root {options.root} is not a folder: give the folder of your images")
-    return options.root
 
 
 def _prefixed(root: Path, name: str, several: bool) -> list[HrImage]:

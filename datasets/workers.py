@@ -145,7 +145,14 @@ def build_pipeline(options: ClassificationAugmentation, size: int) -> Compose:
 
 def _load(views: AugmentedViews, wanted: list[list[View]], workers: int) -> Iterator[Tensor]:
     """(B, 3, S, S) uint8 for each list of views, in order."""
-    loader: DataLoader[Tensor | str] = DataLoader(views, batch_sampler=wanted, num_workers=workers, collate_fn=_collate)
+    loader: DataLoader[Tensor | str] = DataLoader(
+        views,
+        batch_sampler=wanted,
+        num_workers=workers,
+        collate_fn=_collate,
+        # The loader draws its workers' seed; from the global generator it would disturb the networks' dropout.
+        generator=torch.Generator().manual_seed(0),
+    )
     for batch in loader:
         if isinstance(batch, str):
             raise DataError(batch)

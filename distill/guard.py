@@ -32,7 +32,7 @@ def naming_failures(folder: Path | None) -> Iterator[None]:
                 raise RunFailedError(
                     f"the disk is full: free some space and add --resume; the last good state{where} is kept."
                 ) from error
-            if "allocate memory" not in text:
+            if "allocate memory" not in text and "out of memory" not in text:
                 raise
         raise RunFailedError(
             f"memory ran out ({text.splitlines()[0] if text else 'MemoryError'}): give a smaller --batch-size; the "

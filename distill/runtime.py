@@ -6,10 +6,11 @@ import contextlib
 import os
 import platform
 import sys
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator
@@ -24,6 +25,8 @@ Precision = Literal["auto", "fp32", "bf16", "fp16"]
 
 def cpu_has_bf16() -> bool:
     """Whether this processor multiplies bf16 natively (AVX-512 BF16, AMX or Arm BF16) and does not emulate it."""
+    if not hasattr(torch.cpu, "get_capabilities"):  # before PyTorch 2.10
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
 
@@ -73,6 +76,8 @@ class Runtime:
     accelerator: Accelerator
     device: torch.device
     precision: Literal["fp32", "bf16", "fp16"]
+    scaler_start: Mapping[str, Any] | None = None
+    """fp16's gradient scaler as it was before any step. Accelerate has one for all arms: each starts it anew."""
 
     @property
     def is_main(self) -> bool:
@@ -151,4 +156,10 @@ def start_runtime(device: str, precision: Precision) -> Runtime:
             f"densedistill: WORLD_SIZE is {expected}, but Accelerate joined {accelerator.num_processes} processes",
             file=sys.stderr,
         )
-    return Runtime(accelerator=accelerator, device=resolved if resolved.index else accelerator.device, precision=chosen)
+    scaler = accelerator.scaler
+    return Runtime(
+        accelerator=accelerator,
+        device=resolved if resolved.index else accelerator.device,
+        precision=chosen,
+        scaler_start=None if scaler is None else dict(scaler.state_dict()),
+    )

@@ -82,6 +82,8 @@ class ArmTraining:
         self.trainable = [value for value in self.step_module.parameters() if value.requires_grad]
         self.average = self._make_average()
         accelerator = self.runtime.accelerator
+        if self.runtime.scaler_start is not None:
+            accelerator.scaler.load_state_dict(self.runtime.scaler_start)
         self.module = accelerator.prepare_model(self.step_module)
         self.optimizer = accelerator.prepare_optimizer(make_optimizer(self.recipe, self.trainable))
         self.steps_per_epoch = steps_per_epoch(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +11,7 @@ from densedistill.distill.config import Request, Resolved, resolve
 from densedistill.distill.errors import RequestError
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.run_dir import RunDir, read_config_file
-from densedistill.distill.spec import TaskSpec
 from densedistill.tasks.registry import get
-
-ROOT_VARIABLE = "DENSEDISTILL_DATA"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,15 +70,14 @@ class RunRequest:
         task = self.task or (base or {}).get("task")
         if task is None:
             raise RequestError("no task is named: give --task NAME; --list tasks shows the choices.")
-        spec = get(task)
         return resolve(
-            spec,
+            get(task),
             Request(
                 preset=self.preset,
                 method=self.method,
                 teacher=self.teacher,
                 student=self.student,
-                settings=[*_environment_root(spec, base), *self._flags(), *self.settings],
+                settings=[*self._flags(), *self.settings],
                 base=base,
                 plugins=tuple(str(Path(name).absolute()) if name.endswith(".py") else name for name in plugins),
             ),
@@ -118,10 +113,3 @@ class RunRequest:
 def _absolute(path: Path | str | None) -> str | None:
     """A configuration is read from elsewhere later: paths in it must not depend on the working directory."""
     return None if path is None else str(Path(path).absolute())
-
-
-def _environment_root(spec: TaskSpec, base: Mapping[str, Any] | None) -> list[tuple[str, object]]:
-    """The environment's data folder, for a task that reads one, unless a configuration that is repeated has its own."""
-    root = os.environ.get(ROOT_VARIABLE)
-    reads = "root" in type(next(iter(spec.presets.values())).data).model_fields
-    return [("data.root", _absolute(root))] if root and reads and base is None else []

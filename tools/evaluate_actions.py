@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +17,7 @@ from rich.table import Table
 from densedistill.datasets.base import TaskData as LoadedData
 from densedistill.datasets.dense import DenseTrain
 from densedistill.datasets.pixels import read_rgb, to_planes
+from densedistill.datasets.roots import data_root
 from densedistill.datasets.sr_sources import HrImage, find_images
 from densedistill.datasets.super_resolution import SuperResolutionData, super_resolution_tests
 from densedistill.distill.config import validated
@@ -27,7 +27,6 @@ from densedistill.distill.evaluation import evaluate as score
 from densedistill.distill.metrics import ImageQuality
 from densedistill.distill.run_dir import SCHEMA
 from densedistill.distill.runtime import resolve_device
-from densedistill.tasks.request import ROOT_VARIABLE
 from densedistill.tools.finished import FinishedArm, as_trained, check_classes, open_arm
 
 WHICH_IMAGES = frozenset({"root", "train", "val", "tests", "val_size", "limit"})
@@ -106,17 +105,9 @@ def other_options(arm: FinishedArm, name: str | None, root: str | None) -> BaseM
     values = dict(arm.resolved.config.data)
     if name is not None and name != values.get("name"):
         values = {key: value for key, value in values.items() if key not in WHICH_IMAGES} | {"name": name}
-        root = root or _environment_root(arm, name)
     if root is not None:
         values["root"] = str(Path(root).absolute())
     return validated(type(arm.resolved.options), values, "data")
-
-
-def _environment_root(arm: FinishedArm, name: str) -> str | None:
-    """The environment's data folder, unless `name` is the demo's data, which is embedded and lies nowhere."""
-    demo = arm.resolved.spec.presets.get("demo")
-    embedded = demo is not None and getattr(demo.data, "name", None) == name
-    return None if embedded else os.environ.get(ROOT_VARIABLE)
 
 
 def _tests_alone(options: SuperResolutionData) -> LoadedData:
@@ -165,11 +156,10 @@ def score_predictions(options: argparse.Namespace) -> dict[str, Any]:
     for given, name in ((options.arm, "--arm"), (options.split == "val" or None, "--split val")):
         if given is not None:
             raise RequestError(f"{name} belongs to a run: leave it out beside --predictions.")
-    root, name = options.data_root or os.environ.get(ROOT_VARIABLE), options.data or "folder"
-    if root is None or not Path(root).is_dir():
-        raise RequestError(f"the folder of true images '{root}' is not there: give --data-root DIR.")
+    name = options.data or "folder"
+    root = data_root(None if options.data_root is None else Path(options.data_root), name)
     metric = ImageQuality(options.scale)
-    truths = find_images(Path(root), "." if name == "folder" else name)
+    truths = find_images(root, "." if name == "folder" else name)
     _require_all(Path(options.predictions), truths)
     for truth in truths:
         prediction, target = _pair(Path(options.predictions) / f"{truth.name}.png", truth, options.scale)

@@ -210,9 +210,9 @@ def test_unknown_name_and_missing_folders(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(DataError, match=r"unknown classification data 'cifar_100'. Did you mean 'cifar100'"):
         load_classification(ClassificationData(name="cifar_100"))
     monkeypatch.delenv("DENSEDISTILL_DATA", raising=False)
-    with pytest.raises(DataError, match=r"cifar10 needs a folder"):
+    with pytest.raises(DataError, match=r"'cifar10' needs a root"):
         load_classification(ClassificationData(name="cifar10"))
-    with pytest.raises(DataError, match=r"the data folder \S*nowhere for cifar10 does not exist"):
+    with pytest.raises(DataError, match=r"the data root \S*nowhere for 'cifar10' is not a folder"):
         load_classification(ClassificationData(name="cifar10", root=tmp_path / "nowhere"))
     monkeypatch.setenv("DENSEDISTILL_DATA", str(tmp_path))
     with pytest.raises(DataError, match=rf"tiny-imagenet is not under {tmp_path}"):

@@ -211,7 +211,7 @@ def test_predictions_that_do_not_fit_are_refused(tmp_path: Path, capsys: Capture
     (mine / "two.png").unlink()
     assert "lacks 1 of 2 predictions (two)" in refusal(predictions(true, mine), capsys)
     assert "does not exist" in refusal(predictions(true, tmp_path / "none"), capsys)
-    assert "is not there" in refusal(predictions(tmp_path / "none", mine), capsys)
+    assert "is not a folder" in refusal(predictions(tmp_path / "none", mine), capsys)
     assert "--arm" in refusal([*predictions(true, mine), "--arm", "gen_02"], capsys)
 
 

@@ -11,7 +11,21 @@ from torch import Tensor
 
 
 @dataclass
-class Selection:
+class Remembered:
+    """Plain values that a checkpoint takes and puts back."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The values by name."""
+        return asdict(self)
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from `state_dict()`."""
+        for name, value in state.items():
+            setattr(self, name, value)
+
+
+@dataclass
+class Selection(Remembered):
     """The best evaluation so far, and how long ago it was."""
 
     higher_is_better: bool
@@ -31,7 +45,7 @@ class Selection:
 
 
 @dataclass
-class Counters:
+class Counters(Remembered):
     """Where an arm stands."""
 
     step: int = 0
@@ -46,9 +60,29 @@ class Counters:
 
 
 @dataclass
+class Best:
+    """The weights of the best evaluation so far, on the CPU; none before the first."""
+
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+    def take(self, state: Mapping[str, Tensor]) -> None:
+        """Keep a copy of a network's state."""
+        self.weights = {name: value.detach().cpu().clone() for name, value in state.items()}
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The weights."""
+        return self.weights
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Go on from `state_dict()`."""
+        self.weights = state
+
+
+@dataclass
 class Meter:
     """Sums of the losses of an epoch, kept on the device."""
 
+    device: torch.device
     sums: dict[str, Tensor] = field(default_factory=dict)
     steps: int = 0
     grad_norm: Tensor | None = None
@@ -68,17 +102,16 @@ class Meter:
         """Mean of each loss over the steps taken; this reads the device."""
         return {name: float(value) / max(self.steps, 1) for name, value in self.sums.items()}
 
+    def reset(self) -> None:
+        """Begin another epoch."""
+        self.sums, self.steps, self.grad_norm = {}, 0, None
+
     def state_dict(self) -> dict[str, Any]:
         """What a restart in the middle of an epoch needs."""
         return {"sums": dict(self.sums), "steps": self.steps, "grad_norm": self.grad_norm}
 
-    def load_state_dict(self, state: Mapping[str, Any], device: torch.device) -> None:
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from `state_dict()`."""
-        self.sums = {name: value.to(device) for name, value in state["sums"].items()}
+        self.sums = {name: value.to(self.device) for name, value in state["sums"].items()}
         self.steps = int(state["steps"])
-        self.grad_norm = None if state["grad_norm"] is None else state["grad_norm"].to(device)
-
-
-def as_plain(state: Selection | Counters) -> dict[str, Any]:
-    """A dictionary of plain values."""
-    return asdict(state)
+        self.grad_norm = None if state["grad_norm"] is None else state["grad_norm"].to(self.device)

@@ -16,12 +16,12 @@ from torch.utils.hooks import RemovableHandle
 
 from densedistill.distill.arm import Arm
 from densedistill.distill.batch_norm import average_statistics, freeze_statistics
+from densedistill.distill.checkpoint import Checkpoint, Stateful
 from densedistill.distill.collective import agree, average_meter, from_main
-from densedistill.distill.counters import Counters, Meter, Selection, as_plain
+from densedistill.distill.counters import Best, Counters, Meter, Selection
 from densedistill.distill.data import TaskData
 from densedistill.distill.errors import InterruptedRunError, RunFailedError
 from densedistill.distill.evaluation import Evaluation, evaluate
-from densedistill.distill.files import load_state, save_state
 from densedistill.distill.memory import PROBE_IMAGES
 from densedistill.distill.objective import Objective, without_teacher
 from densedistill.distill.outputs import Batch
@@ -40,9 +40,6 @@ from densedistill.distill.step import DistillationStep
 
 READ_EVERY = 20
 """Steps between two reads of the loss from an accelerator: each one waits for the device."""
-SAVE_AFTER_SECONDS = 30.0
-SAVE_COST_BOUND = 0.05
-"""Saving may take this share of the time at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +69,8 @@ class ArmTraining:
         self.counters = Counters()
         self.selection = Selection(higher_is_better=around.spec.metric.higher_is_better)
         self.stopping = self._stopping()
-        self.meter = Meter()
-        self.best: dict[str, Tensor] = {}
+        self.meter = Meter(self.runtime.device)
+        self.best = Best()
         self.evaluation: Evaluation | None = None
 
         taps = arm.spec.taps if self.objective.needs_teacher else ()
@@ -96,8 +93,7 @@ class ArmTraining:
             higher_is_better=around.spec.metric.higher_is_better,
         )
         self._guards = self._guard_gradients()
-        self._saved_at = time.monotonic()
-        self._save_interval = SAVE_AFTER_SECONDS
+        self.checkpoint = Checkpoint(folder.state / "state.pt", self._parts(), self.runtime.environment())
 
     # -- the loop ---------------------------------------------------------------------------------------------------
 
@@ -108,7 +104,7 @@ class ArmTraining:
             RunFailedError: a loss term was not finite; the last saved state is kept.
             InterruptedRunError: a signal arrived; the state was saved.
         """
-        self.restore()
+        self._restore()
         self.around.on_start(self.arm.plan.name, self.counters.epoch, self.counters.step)
         total = self.recipe.epochs * self.steps_per_epoch
         self.around.log.arm_started(self.arm.plan.name, self.arm.spec.name, total, self.counters.step)
@@ -116,7 +112,7 @@ class ArmTraining:
             self._train_epoch()
             self._finish_epoch()
         self.save()
-        self.arm.network.load_state_dict(self.best)
+        self.arm.network.load_state_dict(self.best.weights)
 
     def _train_epoch(self) -> None:
         epoch = self.counters.epoch
@@ -185,7 +181,7 @@ class ArmTraining:
         named = ", ".join(bad) or f"their sum is {total}"
         kept = (
             f"the last good state is kept in {self.folder.state}"
-            if self._state_file.exists()
+            if self.checkpoint.file.exists()
             else "nothing was saved yet"
         )
         raise RunFailedError(
@@ -207,7 +203,7 @@ class ArmTraining:
             self._select(self.evaluation, epoch)
         self.around.on_epoch(self._line(means, epoch))
         self.counters.epoch = epoch
-        self.meter = Meter()
+        self.meter.reset()
         self._save_or_stop()
 
     def _evaluate(self) -> Evaluation:
@@ -233,8 +229,7 @@ class ArmTraining:
         if not math.isfinite(figure):
             raise RunFailedError(f"arm {self.arm.plan.name}, epoch {epoch}: the validation metric is {figure}.")
         if self.selection.improved(figure, epoch):
-            state = self.evaluated_network.state_dict()
-            self.best = {name: value.detach().cpu().clone() for name, value in state.items()}
+            self.best.take(self.evaluated_network.state_dict())
         self.schedule.after_evaluation(figure)
         rule = self.recipe.early_stopping
         if rule is None or self.stopping is None:
@@ -274,9 +269,20 @@ class ArmTraining:
         """The network that is evaluated and saved: the average where there is one."""
         return self.arm.network if self.average is None else self.average.module
 
-    @property
-    def _state_file(self) -> Any:
-        return self.folder.state / "state.pt"
+    def _parts(self) -> dict[str, Stateful]:
+        parts: dict[str, Stateful | None] = {
+            "module": self.step_module,
+            "optimizer": self.optimizer,
+            "schedule": self.schedule,
+            "average": self.average,
+            "scaler": self.runtime.accelerator.scaler,
+            "counters": self.counters,
+            "selection": self.selection,
+            "stopping": self.stopping,
+            "meter": self.meter,
+            "best": self.best,
+        }
+        return {name: part for name, part in parts.items() if part is not None}
 
     def _synchronise(self) -> None:
         average_statistics(self.arm.network)
@@ -286,7 +292,7 @@ class ArmTraining:
 
     def _save_or_stop(self) -> None:
         """Save when it is time, or when a signal arrived, which then ends the run."""
-        due = int(time.monotonic() - self._saved_at > self._save_interval)
+        due = int(self.checkpoint.due)
         signal_number, save = agree(self.around.stop.number, due, device=self.runtime.device)
         if save or signal_number:
             self.save()
@@ -304,7 +310,6 @@ class ArmTraining:
             RunFailedError: weights are not finite.
         """
         self._synchronise()
-        started = time.monotonic()
         norm = nn.utils.get_total_norm([value.detach() for value in self.trainable])
         if not math.isfinite(float(norm)):
             raise RunFailedError(
@@ -312,53 +317,15 @@ class ArmTraining:
                 f"state is kept. Try a smaller recipe.learning_rate (now {self.recipe.learning_rate}) or "
                 "--precision fp32."
             )
-        if self.runtime.is_main:
-            save_state(self._state_file, self._state())
-        self._saved_at = time.monotonic()
-        self._save_interval = max(SAVE_AFTER_SECONDS, (self._saved_at - started) / SAVE_COST_BOUND)
+        self.checkpoint.save(write=self.runtime.is_main)
 
-    def _state(self) -> dict[str, Any]:
-        scaler = self.runtime.accelerator.scaler
-        return {
-            "module": self.step_module.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "average": None if self.average is None else self.average.state_dict(),
-            "scaler": None if scaler is None else scaler.state_dict(),
-            "counters": as_plain(self.counters),
-            "selection": as_plain(self.selection),
-            "stopping": None if self.stopping is None else as_plain(self.stopping),
-            "meter": self.meter.state_dict(),
-            "best": self.best,
-            "environment": self.runtime.environment(),
-        }
-
-    def restore(self) -> None:
+    def _restore(self) -> None:
         """Go on from the saved state, if there is one; say so when it was made on another machine or setting."""
-        if not self._state_file.is_file():
-            return
-        state = load_state(self._state_file)
-        self.step_module.load_state_dict(state["module"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.schedule.load_state_dict(state["schedule"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        if self.runtime.accelerator.scaler is not None:
-            self.runtime.accelerator.scaler.load_state_dict(state["scaler"])
-        self.counters = Counters(**state["counters"])
-        self.selection = Selection(**state["selection"])
-        self.stopping = None if state["stopping"] is None else Selection(**state["stopping"])
-        self.meter.load_state_dict(state["meter"], self.runtime.device)
-        self.best = state["best"]
-        self._compare_environment(state["environment"])
-
-    def _compare_environment(self, before: Mapping[str, object]) -> None:
-        now = self.runtime.environment()
-        other = [f"{key} was {before.get(key)}, is {value}" for key, value in now.items() if before.get(key) != value]
-        if other:
+        differences = self.checkpoint.restore()
+        if differences:
             self.around.log.message(
-                f"{self.arm.plan.name} goes on in another environment ({'; '.join(other)}): its result will not be "
-                "bit-identical to an uninterrupted run's.",
+                f"{self.arm.plan.name} goes on in another environment ({'; '.join(differences)}): its result will not "
+                "be bit-identical to an uninterrupted run's.",
                 "warning",
             )
 

@@ -148,7 +148,7 @@ def _raise(error: BaseException) -> Any:
 
 
 @pytest.mark.parametrize("error", [FULL, TORN], ids=["system", "torch"])
-@pytest.mark.parametrize("place", ["training.save_state", "chain.save_weights", "chain.write_json"])
+@pytest.mark.parametrize("place", ["checkpoint.save_state", "chain.save_weights", "chain.write_json"])
 def test_a_full_disk_leaves_the_last_good_state(
     tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, place: str
 ) -> None:
@@ -163,6 +163,6 @@ def test_a_full_disk_leaves_the_last_good_state(
         patch.setattr(f"densedistill.distill.{place}", _raise(error))
         with pytest.raises(RunFailedError, match=r"disk is full.*--resume"), naming_failures(broken):
             tiny.tiny_chain(spec, broken).run()
-    assert place != "training.save_state" or (broken / "gen_02/state/state.pt").read_bytes() == kept
+    assert place != "checkpoint.save_state" or (broken / "gen_02/state/state.pt").read_bytes() == kept
     tiny.tiny_chain(spec, broken).run()
     _assert_same(tiny, tmp_path / "whole", broken)

@@ -162,8 +162,8 @@ def test_clipping_is_off_without_a_bound(tiny: ModuleType, tmp_path: Path, monke
 
 def _failing(chain: Chain, monkeypatch: pytest.MonkeyPatch, spoil: Any, *, at_step: int) -> tuple[str, dict[str, Any]]:
     """Save after every step, call `spoil` before step `at_step` of gen_02; the message and the state that is left."""
-    monkeypatch.setattr("densedistill.distill.training.SAVE_AFTER_SECONDS", 0.0)
-    monkeypatch.setattr("densedistill.distill.training.SAVE_COST_BOUND", 1e9)
+    monkeypatch.setattr("densedistill.distill.checkpoint.SAVE_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr("densedistill.distill.checkpoint.SAVE_COST_BOUND", 1e9)
     take = ArmTraining._take_step
 
     def taking(training: ArmTraining, batch: Any) -> Any:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, distributed
 
 from densedistill.distill import chain as chain_module
-from densedistill.distill import training
+from densedistill.distill import checkpoint
 from densedistill.distill.batch_norm import statistics
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.training import ArmTraining
@@ -63,7 +63,7 @@ def differ(state: Mapping[str, Tensor]) -> bool:
 @contextmanager
 def watching(facts: dict[str, Any]) -> Iterator[None]:
     """Note what the processes hold before and after each synchronisation, and who writes."""
-    synchronise, save, append = ArmTraining._synchronise, training.save_state, RunDir.append_metrics
+    synchronise, save, append = ArmTraining._synchronise, checkpoint.save_state, RunDir.append_metrics
     record = chain_module.write_json
 
     def synchronising(arm: ArmTraining) -> None:
@@ -83,7 +83,7 @@ def watching(facts: dict[str, Any]) -> Iterator[None]:
 
     with (
         mock.patch.object(ArmTraining, "_synchronise", synchronising),
-        mock.patch.object(training, "save_state", noting("state", save)),
+        mock.patch.object(checkpoint, "save_state", noting("state", save)),
         mock.patch.object(chain_module, "write_json", noting("record", record)),
         mock.patch.object(RunDir, "append_metrics", noting("metrics", append)),
     ):

@@ -23,7 +23,7 @@ from typing import Any
 import tiny_task
 import torch
 
-from densedistill.distill import training
+from densedistill.distill import checkpoint, training
 from densedistill.distill.run_dir import RunDir
 
 SETTINGS = {
@@ -62,13 +62,13 @@ def attempt(kind: str, out: Path, last: int | None, told: int) -> int:
     try:
         calls = Calls(last)
         chain = tiny_task.tiny_chain(tiny_task.tiny_spec(kind), out, SETTINGS)
-        restore = training.ArmTraining.restore
+        restore = training.ArmTraining._restore
 
         def restoring(arm: training.ArmTraining) -> None:
             restore(arm)
             calls.begin()
 
-        training.ArmTraining.restore = restoring  # type: ignore[method-assign]
+        training.ArmTraining._restore = restoring  # type: ignore[method-assign]
         chain.run()
         sys.setprofile(None)
         os.write(told, str(calls.count).encode())
@@ -84,7 +84,7 @@ def main(kind: str, whole: Path, killed: Path, kills: int, seed: int) -> None:
     importlib.import_module("torch._dynamo")
     tiny_task.tiny_spec("cls")
     gc.freeze()
-    training.SAVE_AFTER_SECONDS, training.SAVE_COST_BOUND = 0.0, 1e9
+    checkpoint.SAVE_AFTER_SECONDS, checkpoint.SAVE_COST_BOUND = 0.0, 1e9
     source, told = os.pipe()
     first = attempt(kind, whole, None, told)
     length = int(os.read(source, 100)) if first == 0 else 0

@@ -23,10 +23,10 @@ WORDS = (
 ARMS = ("gen_01", "gen_02", "gen_02_scratch")
 DRIVER = """
 import sys
-from densedistill.distill import training
+from densedistill.distill import checkpoint
 from densedistill.tools.distill import main
 
-training.SAVE_AFTER_SECONDS, training.SAVE_COST_BOUND = 0.5, 0.5
+checkpoint.SAVE_AFTER_SECONDS, checkpoint.SAVE_COST_BOUND = 0.5, 0.5
 sys.exit(main(sys.argv[1:]))
 """
 """The command with saves so frequent that each attempt gets further than the last."""

@@ -183,9 +183,7 @@ def paper() -> Preset:
         data=SuperResolutionData(name="folder", hr_patch=160, degradation=Degradation(blur_sigma=REFERENCE_BLUR)),
         method="features",
         references=tuple(
-            Reference(
-                arm=arm, value=value, metric="psnr_y", split="test", source=source, note="colour space not stated"
-            )
+            Reference(arm=arm, value=value, metric="psnr", split="test", source=source, note="colour space not stated")
             for arm, value in (("gen_01", 27.26), ("gen_02", 25.79), ("gen_02_scratch", 23.02))
         ),
     )

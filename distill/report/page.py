@@ -105,7 +105,7 @@ def render(run: RunFacts) -> str:
         outcome=outcome_charts(run),
         fidelity=_fidelity(run, named, looks),
         data=_data(run),
-        remarks=[(named[arm.arm], note) for arm in run.arms for note in arm.notes],
+        remarks=_remarks(run, named),
     )
 
 
@@ -148,6 +148,15 @@ def _arms_table(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, Str
         )
         rows.append(_row(arm, cells, named, looks))
     return Table(heads=heads, rows=tuple(rows))
+
+
+def _remarks(run: RunFacts, named: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Who, and what was noted of them; arms of which the same was noted are named together."""
+    arms: dict[str, list[str]] = {}
+    for arm in run.arms:
+        for note in arm.notes:
+            arms.setdefault(note, []).append(named[arm.arm])
+    return [(", ".join(names), note) for note, names in arms.items()]
 
 
 def _baselines(run: RunFacts) -> list[str]:

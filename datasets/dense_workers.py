@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from densedistill.datasets.base import Batch, DataError, EvalSet, TrainSet, ViewPlan
 from densedistill.datasets.dense import (
@@ -31,6 +31,7 @@ from densedistill.datasets.dense import (
 )
 from densedistill.datasets.dense_pairs import HeldPairs, PairFiles, Pairs, Planes
 from densedistill.datasets.pixels import to_planes
+from densedistill.datasets.worker_loading import load_in_workers
 
 if TYPE_CHECKING:
     from albumentations import D4
@@ -84,7 +85,8 @@ class DenseWorkerTrain:
         if self.symmetry != "none":
             # A forked worker inherits the import, which takes seconds.
             square_symmetry()
-        for plan, pixels in zip(plans, _load(_Views(self.files, self.crop), wanted, self.workers), strict=True):
+        views = load_in_workers(_Views(self.files, self.crop), wanted, self.workers, _stacked)
+        for plan, pixels in zip(plans, views, strict=True):
             yield _batch(pixels, plan.images.astype(np.int64), self.mean, self.std, device)
 
 
@@ -108,7 +110,8 @@ class DenseWorkerEval:
         """Batches as `DenseEval.batches`; DataError names a file that cannot be read."""
         largest = min(batch_size, self.max_batch or batch_size)
         wanted = [list(range(start, stop)) for start, stop in equal_runs(self.files.sizes, largest)]
-        for places, pixels in zip(wanted, _load(_Wholes(self.files), wanted, self.workers), strict=True):
+        wholes = load_in_workers(_Wholes(self.files), wanted, self.workers, _stacked)
+        for places, pixels in zip(wanted, wholes, strict=True):
             yield _batch(pixels, np.array(places), self.mean, self.std, device)
 
 
@@ -195,29 +198,8 @@ def _turned(planes: np.ndarray, turn: int) -> np.ndarray:
     return to_planes(square_symmetry().apply(pixels, group_element=_TURNS[turn]))
 
 
-def _load(pairs: Dataset[Planes | str], wanted: Sequence[list[Key]], workers: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs and targets, stacked, for each list of keys, in order; DataError where a pair is one."""
-    loader: DataLoader[Planes | str] = DataLoader(
-        pairs,
-        batch_sampler=wanted,
-        num_workers=workers,
-        collate_fn=_stacked,
-        # A loader draws a seed for its workers: not from the generator that dropout draws from.
-        generator=torch.Generator().manual_seed(0),
-    )
-    for batch in loader:
-        if isinstance(batch, str):
-            raise DataError(batch)
-        yield batch
-
-
-def _stacked(samples: Sequence[Planes | str]) -> tuple[Tensor, Tensor] | str:
-    """The stacked pairs, or the first error among them."""
-    pairs: list[Planes] = []
-    for sample in samples:
-        if isinstance(sample, str):
-            return sample
-        pairs.append(sample)
+def _stacked(pairs: list[Planes]) -> tuple[Tensor, Tensor]:
+    """Inputs and targets."""
     inputs, targets = zip(*pairs, strict=True)
     return torch.from_numpy(np.stack(inputs)), torch.from_numpy(np.stack(targets))
 

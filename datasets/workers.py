@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from densedistill.datasets.augment import ClassificationAugmentation
 from densedistill.datasets.base import Batch, DataError, ViewPlan
@@ -24,6 +24,7 @@ from densedistill.datasets.decoding import fit
 from densedistill.datasets.labelled import LabelledImages
 from densedistill.datasets.memory import Normalisation, TrainingOptions
 from densedistill.datasets.views import uniform
+from densedistill.datasets.worker_loading import load_in_workers
 
 if TYPE_CHECKING:
     from albumentations import Compose
@@ -54,7 +55,7 @@ class WorkerTrainSet:
         """
         views = AugmentedViews(self.images, self.size, self.options.augmentation, seed)
         wanted = [list(zip(plan.images.tolist(), plan.views.tolist(), strict=True)) for plan in plans]
-        for plan, pixels in zip(plans, _load(views, wanted, self.workers), strict=True):
+        for plan, pixels in zip(plans, load_in_workers(views, wanted, self.workers, torch.stack), strict=True):
             labels = self.labels[torch.from_numpy(plan.images)].to(device)
             scaled = pixels.to(device, non_blocking=True).float() / 255
             yield self.options.finish(scaled, labels, plan, seed=seed)
@@ -82,7 +83,7 @@ class WorkerEvalSet:
         chunks = torch.split(places, batch_size)
         wanted = [[(place, 0) for place in chunk.tolist()] for chunk in chunks]
         plain = AugmentedViews(self.images, self.size, augmentation=None, seed=0)
-        for chunk, pixels in zip(chunks, _load(plain, wanted, self.workers), strict=True):
+        for chunk, pixels in zip(chunks, load_in_workers(plain, wanted, self.workers, torch.stack), strict=True):
             yield {
                 "input": self.normalisation.apply(pixels.to(device).float() / 255),
                 "target": self.labels[chunk].to(device),
@@ -141,29 +142,3 @@ def build_pipeline(options: ClassificationAugmentation, size: int) -> Compose:
             )
         )
     return A.Compose(steps)
-
-
-def _load(views: AugmentedViews, wanted: list[list[View]], workers: int) -> Iterator[Tensor]:
-    """(B, 3, S, S) uint8 for each list of views, in order."""
-    loader: DataLoader[Tensor | str] = DataLoader(
-        views,
-        batch_sampler=wanted,
-        num_workers=workers,
-        collate_fn=_collate,
-        # The loader draws its workers' seed; from the global generator it would disturb the networks' dropout.
-        generator=torch.Generator().manual_seed(0),
-    )
-    for batch in loader:
-        if isinstance(batch, str):
-            raise DataError(batch)
-        yield batch
-
-
-def _collate(samples: Sequence[Tensor | str]) -> Tensor | str:
-    """The stacked images, or the first error among them."""
-    images = []
-    for sample in samples:
-        if isinstance(sample, str):
-            return sample
-        images.append(sample)
-    return torch.stack(images)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from densedistill.distill.arm import ArmPlan
-from densedistill.distill.chain import Chain
+from densedistill.distill.assembly import Assembler
 from densedistill.distill.memory import PROBE_IMAGES, available_bytes
 from densedistill.distill.objective import Objective
 from densedistill.distill.plan import steps_per_epoch
@@ -43,8 +43,8 @@ class Trial:
         return self.steps * self.seconds_per_step
 
 
-class TrialChain(Chain):
-    """A chain whose teachers are fresh networks: nothing has been trained yet."""
+class TrialChain(Assembler):
+    """Arms whose teachers are fresh networks: nothing has been trained yet."""
 
     def network_of(self, arm: str) -> nn.Module:
         """The network that `arm` would train, in evaluation mode."""
@@ -110,7 +110,7 @@ class TrialChain(Chain):
         )
 
 
-def preflight(chain: Chain) -> None:
+def preflight(chain: Assembler) -> None:
     """`TrialChain.check` for `chain`, without a word and without fetching weights that are only nice to have.
 
     Raises:
@@ -122,10 +122,7 @@ def preflight(chain: Chain) -> None:
         dataclasses.replace(chain.resolved, config=config.model_copy(update={"pretrained": policy})),
         data=chain.data,
         networks=chain.networks,
-        networks_module=chain.networks_module,
         runtime=chain.runtime,
         run_dir=chain.run_dir,
         log=SilentLog(),
-        track=chain.track,
-        command=chain.command,
     ).check()

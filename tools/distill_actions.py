@@ -23,7 +23,7 @@ from densedistill.distill.runtime import is_first_process, start_runtime
 from densedistill.distill.tables import arms_table, references_table
 from densedistill.tasks import get, names
 from densedistill.tasks.request import RunRequest
-from densedistill.tasks.run import NETWORKS_MODULE, execute
+from densedistill.tasks.run import execute
 
 
 def run(options: argparse.Namespace, command: Sequence[str]) -> int:
@@ -60,12 +60,9 @@ def dry_run(options: argparse.Namespace) -> int:
             resolved,
             data=resolved.spec.load_data(resolved.options),
             networks=backbones,
-            networks_module=NETWORKS_MODULE,
             runtime=runtime,
             run_dir=RunDir(Path("runs")),
             log=log,
-            track=lambda _line: None,
-            command=(),
         )
         trials = [chain.try_arm(plan) for plan in chain.plans]
     console = Console()

@@ -1,0 +1,155 @@
+"""Putting an arm together: its networks, its losses, its recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from densedistill.distill.arm import Arm, ArmPlan, plan_arms
+from densedistill.distill.config import Resolved
+from densedistill.distill.data import TaskData
+from densedistill.distill.errors import RequestError
+from densedistill.distill.memory import PROBE_IMAGES, require_memory
+from densedistill.distill.networks import NetworkSource, Pretrained
+from densedistill.distill.objective import LossTerm, without_teacher
+from densedistill.distill.probe import estimate_memory, sample_batch, shapes
+from densedistill.distill.progress import RunLog
+from densedistill.distill.run_dir import RunDir
+from densedistill.distill.runtime import Runtime
+from densedistill.distill.seeds import derive
+from densedistill.distill.spec import NetworkSpec, TermContext
+from densedistill.distill.student import rebuild
+from densedistill.distill.teacher import Teacher
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assembled:
+    """An arm and what its record says of its start."""
+
+    arm: Arm
+    init: str
+    notes: tuple[str, ...]
+    trained: bool
+    """False where a weights file was given for the teacher: then it is only evaluated."""
+
+
+class Assembler:
+    """Makes the arms of a resolved configuration, one at a time; finished arms are read from the run's folder."""
+
+    def __init__(
+        self,
+        resolved: Resolved,
+        *,
+        data: TaskData,
+        networks: NetworkSource,
+        runtime: Runtime,
+        run_dir: RunDir,
+        log: RunLog,
+    ) -> None:
+        self.resolved, self.data, self.networks = resolved, data, networks
+        self.runtime, self.run_dir, self.log = runtime, run_dir, log
+        self.plans = plan_arms(resolved.config.generations, resolved.config.controls)
+
+    def assemble(self, plan: ArmPlan) -> Assembled:
+        """Networks, losses and recipe of one arm. The teacher must be done."""
+        config = self.resolved.config
+        spec = config.networks[plan.generation - 1]
+        network, init, trained = self._network(plan, spec)
+        network.to(self.runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        notes: list[str] = []
+
+        def warn(text: str) -> None:
+            notes.append(text)
+            self.log.message(f"{plan.name}: {text}", "warning")
+
+        teacher = None if plan.teacher is None else self.teacher(plan.teacher)
+        terms = self._terms(plan, spec, network, teacher, warn)
+        arm = Arm(
+            plan=plan,
+            spec=spec,
+            network=network,
+            terms=terms,
+            teacher=teacher,
+            recipe=config.recipe_of(plan.generation, pretrained=init != "random"),
+            seed=derive(config.seed, "train", plan.generation),
+        )
+        if arm.recipe.batch_size % self.runtime.processes:
+            raise RequestError(
+                f"batch size {arm.recipe.batch_size} does not divide among {self.runtime.processes} processes: give a "
+                "multiple of their number."
+            )
+        return Assembled(arm=arm, init=init, notes=tuple(notes), trained=trained)
+
+    def _network(self, plan: ArmPlan, spec: NetworkSpec) -> tuple[nn.Module, str, bool]:
+        """The network, where its weights come from, and whether it is to be trained.
+
+        All arms of a generation start from the same weights: they differ in what teaches them, and in nothing else.
+        """
+        config = self.resolved.config
+        weights = {1: config.teacher_weights, 2: config.student_weights}.get(plan.generation)
+        with torch.random.fork_rng():
+            torch.manual_seed(derive(config.seed, "init", plan.generation))
+            policy: Pretrained = "none" if weights is not None else config.pretrained
+            built = self.networks.build(spec.name, self._arguments(spec), pretrained=policy)
+        if built.warning:
+            self.log.message(f"{plan.name}: {built.warning}", "warning")
+        if weights is None:
+            return built.module, built.init, True
+        self.networks.load_weights(built.module, weights)
+        if plan.generation == 1:
+            self.log.message(f"{plan.name} takes its weights from {weights} and is not trained")
+        return built.module, f"file {weights.name}", plan.generation != 1
+
+    def _arguments(self, spec: NetworkSpec) -> dict[str, Any]:
+        derived = self.resolved.spec.network_arguments(spec.name, self.resolved.options, self.data)
+        return {**derived, **spec.arguments}
+
+    def network_of(self, arm: str) -> nn.Module:
+        """A finished arm's network, in evaluation mode on the run's device."""
+        network = rebuild(self.run_dir.arm(arm), self.networks)
+        return network.to(self.runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+    def teacher(self, arm: str) -> Teacher:
+        """A finished arm as a teacher."""
+        generation = next(plan.generation for plan in self.plans if plan.name == arm)
+        taps = self.resolved.config.networks[generation - 1].taps
+        return Teacher(arm, self.network_of(arm), taps, self.runtime.autocast)
+
+    def _terms(
+        self,
+        plan: ArmPlan,
+        spec: NetworkSpec,
+        network: nn.Module,
+        teacher: Teacher | None,
+        warn: Callable[[str], None],
+    ) -> Sequence[LossTerm]:
+        student_taps: Mapping[str, torch.Size] = {}
+        teacher_taps: Mapping[str, torch.Size] = {}
+        if teacher is not None and (spec.taps or teacher.taps):
+            batch = sample_batch(self.data, PROBE_IMAGES, self.runtime)
+            student_taps = shapes(network, spec.taps, batch).taps
+            teacher_taps = shapes(teacher.network, teacher.taps, batch).taps
+        context = TermContext(
+            has_teacher=teacher is not None,
+            student_taps=student_taps,
+            teacher_taps=teacher_taps,
+            seed=derive(self.resolved.config.seed, "projectors", plan.generation),
+            pretrained=self.resolved.config.pretrained,
+            warn=warn,
+        )
+        terms = self.resolved.method.terms(self.resolved.parameters, context)
+        return terms if teacher is not None else without_teacher(terms)
+
+    def require_fitting_batch(self, arm: Arm) -> None:
+        """Refuse a batch that is estimated not to fit in memory.
+
+        Raises:
+            RequestError: with the largest batch that would fit.
+        """
+        batch = sample_batch(self.data, PROBE_IMAGES, self.runtime)
+        share = -(-arm.recipe.batch_size // self.runtime.processes)
+        require_memory(estimate_memory(arm, batch, self.runtime), share, self.runtime.device, arm.plan.name)

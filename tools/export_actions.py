@@ -139,7 +139,7 @@ def _write(arm: FinishedArm, image: Tensor, free_multiple: int | None, path: Pat
             )
         except torch.onnx.OnnxExporterError as error:
             remedy = "" if free_multiple is None else "; try a fixed size with --input-size H W"
-            first = str(error).strip().splitlines()[0]
+            first = str(error.__cause__ or error).strip().splitlines()[0]
             raise RequestError(f"{arm.record['network']} cannot be exported ({first}){remedy}.") from error
     if program is None:
         raise RuntimeError("torch.onnx.export made no program")

@@ -38,6 +38,10 @@ def metadata(path: Path) -> dict[str, str]:
     return {entry.key: entry.value for entry in onnx.load(path).metadata_props}
 
 
+@pytest.mark.skipif(
+    tuple(int(part) for part in torch.__version__.split(".")[:2]) < (2, 11),
+    reason="seen to trace free sizes from PyTorch 2.11 on; 2.9 needs --input-size",
+)
 @pytest.mark.parametrize("arm", ["gen_01", "gen_02"])
 def test_super_resolution_takes_every_size(sr_run: Path, arm: str, tmp_path: Path, capsys: Capture) -> None:
     path = exported(sr_run, arm, tmp_path / "deep" / "sr.onnx")

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import torch
 from torch import distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from densedistill.distill.collective import joined
 
 
 def average_statistics(module: nn.Module) -> None:
     """Average the running statistics over all processes; each saw another part of every batch."""
-    if not (distributed.is_available() and distributed.is_initialized()):
+    if not joined():
         return
     for layer in module.modules():
         if isinstance(layer, _BatchNorm) and layer.running_mean is not None and layer.running_var is not None:
@@ -23,8 +24,3 @@ def freeze_statistics(module: nn.Module) -> None:
     for layer in module.modules():
         if isinstance(layer, _BatchNorm):
             layer.eval()
-
-
-def statistics(module: nn.Module) -> dict[str, torch.Tensor]:
-    """Copies of all running statistics, by path."""
-    return {name: value.clone() for name, value in module.named_buffers() if "running_" in name}

@@ -17,7 +17,6 @@ from torch import Tensor, distributed
 
 from densedistill.distill import chain as chain_module
 from densedistill.distill import checkpoint
-from densedistill.distill.batch_norm import statistics
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.training import ArmTraining
 
@@ -58,6 +57,11 @@ def differ(state: Mapping[str, Tensor]) -> bool:
         if any(not torch.equal(both[0], other) for other in both):
             return True
     return False
+
+
+def statistics(module: torch.nn.Module) -> dict[str, torch.Tensor]:
+    """Copies of all running statistics of batch-norm, by path."""
+    return {name: value.clone() for name, value in module.named_buffers() if "running_" in name}
 
 
 @contextmanager

@@ -9,8 +9,8 @@ AVX-512 BF16, one thread, 3x3 kernel, stride 2, batch 64, milliseconds):
     576, 4x4            51             0.2            0.1
 
 The gradient of a strided convolution is the stride-1 convolution of the output's gradient, spread out with zeros
-between its pixels, with the flipped kernel (Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning",
-section 4.6); stride-1 depthwise convolutions are fast in bf16.
+between its pixels, with the flipped kernel (Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep
+learning", section 4.6); stride-1 depthwise convolutions are fast in bf16.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 import torch.nn.functional as F
@@ -48,15 +48,14 @@ def rewrite_strided_depthwise(network: nn.Module) -> Rewrite:
     Values, parameters, module types, hooks and `state_dict` stay as they are; on other devices and in other precisions
     the replaced forward is the ordinary one. Copies and pickles of the network keep the replacement.
     """
-    paths = tuple(path for path, module in network.named_modules() if _is_rewritable(module))
-    for path in paths:
-        convolution = network.get_submodule(path)
+    found = {path: module for path, module in network.named_modules() if _is_rewritable(module)}
+    for convolution in found.values():
         # A partial and not a bound method: pickle would look the method up by name and find the class's own.
         convolution.__dict__["forward"] = partial(_forward, convolution)
-    return Rewrite(network, paths)
+    return Rewrite(network, tuple(found))
 
 
-def _is_rewritable(module: nn.Module) -> bool:
+def _is_rewritable(module: nn.Module) -> TypeGuard[nn.Conv2d]:
     if not isinstance(module, nn.Conv2d) or "forward" in module.__dict__ or "_conv_forward" in module.__dict__:
         return False
     # A subclass with a forward of its own, such as timm's Conv2dSame, pads by the size of the image.
@@ -85,7 +84,8 @@ def _forward(convolution: nn.Conv2d, images_BCHW: Tensor) -> Tensor:
         images_BCHW, weight = images_BCHW.to(dtype), weight.to(dtype)
         bias = None if bias is None else bias.to(dtype)
     if not _takes_the_slow_kernel(images_BCHW, weight):
-        return convolution._conv_forward(images_BCHW, weight, bias)
+        ordinary_BCHW: Tensor = convolution._conv_forward(images_BCHW, weight, bias)
+        return ordinary_BCHW
     output_BCHW: Tensor = _StridedDepthwise.apply(
         images_BCHW, weight, bias, convolution.stride, convolution.padding, convolution.dilation
     )

@@ -1,6 +1,7 @@
 """Networks by name: what `timm/resnet18`, `smp/unet-resnet34` or `swinir-m` builds, and their weights."""
 
 from densedistill.backbones import attention_sr as attention_sr
+from densedistill.backbones import cifar_family as cifar_family
 from densedistill.backbones import swinir as swinir
 from densedistill.backbones.errors import NetworkError, WeightsUnavailableError
 from densedistill.backbones.registry import (

@@ -47,9 +47,10 @@ class ClassificationAugmentation(BaseModel):
     color_jitter: ColorJitter | None = None
     mixup: Mixing | None = None
     cutmix: Mixing | None = None
-    """With both Mixup and CutMix, one of them is drawn for each batch, with probability 1/2 each."""
+    """With both Mixup and CutMix, one of them is drawn for each batch, with probability 1/2 each; for each view where
+    views are named."""
     mix_probability: float = Field(default=1.0, ge=0, le=1)
-    """Share of batches that are mixed at all, where Mixup or CutMix is on."""
+    """Share of batches (of views, where views are named) that are mixed at all, where Mixup or CutMix is on."""
 
 
 def augment(images: Tensor, plan: ViewPlan, options: ClassificationAugmentation, *, seed: int) -> Tensor:

@@ -31,7 +31,12 @@ class ViewPlan(Protocol):
 
     @property
     def views(self) -> np.ndarray:
-        """(B,) int64; the same image, view and seed always give the same pixels."""
+        """(B,) int64; the same image, view and seed always give the same pixels, before they are mixed."""
+        ...
+
+    @property
+    def named(self) -> bool:
+        """Whether mixing belongs to each view, so that its pixels and targets are the same in any batch."""
         ...
 
 
@@ -41,6 +46,7 @@ class BatchPlan:
 
     images: np.ndarray
     views: np.ndarray
+    named: bool = False
 
 
 class TrainSet(Protocol):

@@ -15,6 +15,7 @@ from torch import Tensor
 from densedistill.datasets.augment import ClassificationAugmentation, augment
 from densedistill.datasets.base import Batch, ViewPlan
 from densedistill.datasets.mixing import mix_batch
+from densedistill.datasets.view_mixing import ViewMixes, draw_mixes, mix_views
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,10 +52,38 @@ class TrainingOptions:
     augmentation: ClassificationAugmentation
     normalisation: Normalisation
 
-    def finish(self, images: Tensor, labels: Tensor, plan: ViewPlan, *, seed: int) -> Batch:
-        """Normalise augmented images (B, 3, S, S) in [0, 1], attach labels (B,), and mix."""
+    @property
+    def mixing(self) -> bool:
+        """Whether Mixup or CutMix is on."""
+        return self.augmentation.mixup is not None or self.augmentation.cutmix is not None
+
+    def mixes(self, plan: ViewPlan, images: int, *, seed: int) -> ViewMixes:
+        """Which views of a set of `images` are mixed with which; none unless views are named: then a batch mixes."""
+        return draw_mixes(
+            plan,
+            images,
+            mixup=self.augmentation.mixup,
+            cutmix=self.augmentation.cutmix,
+            probability=self.augmentation.mix_probability if plan.named else 0.0,
+            seed=seed,
+        )
+
+    def finish(self, images: Tensor, labels: Tensor, plan: ViewPlan, mixes: ViewMixes, *, seed: int) -> Batch:
+        """Normalise, attach labels and mix.
+
+        Args:
+            images: (B + M, 3, S, S) in [0, 1], augmented: the plan's views, then the partners of `mixes`.
+            labels: (B + M,) int64.
+            plan: B images and their views.
+            mixes: of the plan's views.
+            seed: names the run's random numbers.
+        """
+        count = len(plan.images)
         index = torch.from_numpy(plan.images).to(images.device)
-        batch = {"input": self.normalisation.apply(images), "target": labels, "index": index}
+        inputs = self.normalisation.apply(images)
+        batch = {"input": inputs[:count], "target": labels[:count], "index": index}
+        if plan.named and self.mixing:
+            return mix_views(batch, inputs[count:], labels[count:], mixes)
         return mix_batch(
             batch,
             plan,
@@ -81,9 +110,11 @@ class MemoryTrainSet:
         """One batch for each plan, in order; the uint8 set moves to `device` once and stays there."""
         self.pixels, self.labels = self.pixels.to(device), self.labels.to(device)
         for plan in plans:
-            places = torch.from_numpy(plan.images).to(device)
-            views = augment(self.pixels[places], plan, self.options.augmentation, seed=seed)
-            yield self.options.finish(views, self.labels[places], plan, seed=seed)
+            mixes = self.options.mixes(plan, len(self), seed=seed)
+            whole = mixes.joined(plan)
+            places = torch.from_numpy(whole.images).to(device)
+            views = augment(self.pixels[places], whole, self.options.augmentation, seed=seed)
+            yield self.options.finish(views, self.labels[places], plan, mixes, seed=seed)
 
 
 class MemoryEvalSet:

@@ -1,4 +1,7 @@
-"""Mixup and CutMix of whole batches. The result is a pure function of (plan, seed)."""
+"""Mixup and CutMix of whole batches. The result is a pure function of (plan, seed).
+
+Where a plan names its views, `view_mixing` takes the place of `mix_batch`.
+"""
 
 from __future__ import annotations
 

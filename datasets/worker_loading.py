@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -32,7 +32,7 @@ class _Collate(Generic[Sample, Stacked]):
 
 def load_in_workers(
     samples: Dataset[Sample | str],
-    wanted: Sequence[list[Any]],
+    wanted: Iterable[list[Any]],
     workers: int,
     stack: Callable[[list[Sample]], Stacked],
 ) -> Iterator[Stacked]:

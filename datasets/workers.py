@@ -2,7 +2,7 @@
 
 Albumentations draws a view's crop, flip and colours from a seed that is a function of (seed, image, view), so a view
 is as repeatable as in memory; its pixels are not those that `augment` would give, whose arithmetic differs.
-Mixing happens per batch on the device, as it does for images in memory.
+Mixing happens on the device, as it does for images in memory; partners from outside the batch are decoded with it.
 """
 
 from __future__ import annotations
@@ -54,11 +54,13 @@ class WorkerTrainSet:
             DataError: an image cannot be read; the message names it.
         """
         views = AugmentedViews(self.images, self.size, self.options.augmentation, seed)
-        wanted = [list(zip(plan.images.tolist(), plan.views.tolist(), strict=True)) for plan in plans]
+        # A generator: the keys of a large set's whole epoch would fill memory.
+        wanted = (_keys(self.options.mixes(plan, len(self), seed=seed).joined(plan)) for plan in plans)
         for plan, pixels in zip(plans, load_in_workers(views, wanted, self.workers, torch.stack), strict=True):
-            labels = self.labels[torch.from_numpy(plan.images)].to(device)
+            mixes = self.options.mixes(plan, len(self), seed=seed)
+            labels = self.labels[torch.from_numpy(mixes.joined(plan).images)].to(device)
             scaled = pixels.to(device, non_blocking=True).float() / 255
-            yield self.options.finish(scaled, labels, plan, seed=seed)
+            yield self.options.finish(scaled, labels, plan, mixes, seed=seed)
 
 
 class WorkerEvalSet:
@@ -89,6 +91,10 @@ class WorkerEvalSet:
                 "target": self.labels[chunk].to(device),
                 "index": chunk.to(device),
             }
+
+
+def _keys(plan: ViewPlan) -> list[View]:
+    return list(zip(plan.images.tolist(), plan.views.tolist(), strict=True))
 
 
 @dataclass

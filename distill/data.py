@@ -22,6 +22,10 @@ class BatchPlan(Protocol):
     def views(self) -> np.ndarray:
         """(B,) int64: a number that names the view; the same image, view and seed give the same pixels."""
 
+    @property
+    def named(self) -> bool:
+        """Whether mixing belongs to each view, so that its pixels are the same whatever its neighbours are."""
+
 
 class TrainSet(Protocol):
     """Augmented views of training images; a pure function of the plan, so that any step can be repeated."""

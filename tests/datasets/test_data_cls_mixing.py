@@ -113,3 +113,18 @@ def test_without_mixing_the_batch_is_untouched() -> None:
 def test_beta_must_be_positive() -> None:
     with pytest.raises(ValidationError):
         Mixing(beta=0)
+
+
+def test_results_of_earlier_versions_are_repeated() -> None:
+    """Drawn before views could be named: a run without a teacher cache must not change."""
+    recorded = {
+        0: (0.6800000071525574, [1, 5, 4, 2, 0, 3], [4.0] * 4 + [2.0] * 6),
+        1: (0.769173800945282, [4, 0, 3, 1, 2, 5], [2.2308261394500732] * 10),
+        2: (0.800000011920929, [5, 2, 4, 1, 3, 0], [2.0] * 10),
+        3: (0.6399999856948853, [3, 5, 2, 4, 0, 1], [2.0] * 10),
+    }
+    for number, (share, order, column) in recorded.items():
+        batch = mixed(number, mixup=0.8, cutmix=1.0)
+        assert batch["mix"].tolist() == [share] * COUNT
+        assert (batch["mixed_target"] // 11).tolist() == order
+        assert batch["input"][2, 0, :, 4].tolist() == column

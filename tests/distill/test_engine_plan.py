@@ -7,6 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from densedistill.distill.errors import RequestError
 from densedistill.distill.plan import epoch_plan, steps_per_epoch
 
 
@@ -61,3 +62,25 @@ def test_steps_are_whole_batches_and_one_at_least(images: int, views: int | None
     plans = epoch_plan(images=images, views=views, batch_size=batch_size, seed=0, epoch=0)
     assert len(plans) == steps
     assert {len(plan.images) for plan in plans} == {min(batch_size, views or images)}
+
+
+@pytest.mark.parametrize("views", [None, 18])
+def test_a_cycle_repeats_view_numbers_and_changes_nothing_else(views: int | None) -> None:
+    numbers: dict[int, list[int]] = {image: [] for image in range(9)}
+    for epoch in range(6):
+        free = epoch_plan(images=9, views=views, batch_size=3, seed=1, epoch=epoch)
+        cyclic = epoch_plan(images=9, views=views, batch_size=3, seed=1, epoch=epoch, cycle=4)
+        for one, other in zip(free, cyclic, strict=True):
+            assert (one.named, other.named) == (False, True)
+            assert one.images.tolist() == other.images.tolist()
+            assert (one.views % 4).tolist() == other.views.tolist()
+            for image, view in zip(other.images.tolist(), other.views.tolist(), strict=True):
+                numbers[image].append(view)
+    turns = 6 * (views or 9) // 9
+    assert all(met == [turn % 4 for turn in range(turns)] for met in numbers.values())
+
+
+@pytest.mark.parametrize("cycle", [0, -2])
+def test_a_cycle_has_a_view_at_least(cycle: int) -> None:
+    with pytest.raises(RequestError, match=f"are {cycle}.*give 1 or more"):
+        epoch_plan(images=9, views=None, batch_size=3, seed=1, epoch=0, cycle=cycle)

@@ -9,17 +9,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from densedistill.distill.errors import RequestError
 from densedistill.distill.losses.checks import (
+    ONE_CHANNEL,
     check_label_smoothing,
+    check_labels,
+    check_logit_pair,
     check_logits,
-    check_same_shape,
     check_temperature,
     check_weight,
 )
+from densedistill.distill.losses.distributions import divergence, over_labels, without_target
 from densedistill.distill.losses.precision import widened
 
-_ONE_CHANNEL = "softmax over fewer than two classes is constant, so give two or more classes or a loss for maps"
 _TWO_CLASSES = (
     "DKD needs three classes or more, because with a single class beside the target its non-target "
     "term is always 0, so use kd instead"
@@ -44,11 +45,10 @@ def kd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: float) 
         RequestError: T is not above 0, fewer than two classes, or shapes that differ.
     """
     check_temperature(temperature)
-    check_logits(student_logits, 2, _ONE_CHANNEL)
-    check_same_shape("the student's output", student_logits, "the teacher's", teacher_logits)
+    check_logit_pair(student_logits, teacher_logits)
     log_student_BK = F.log_softmax(widened(student_logits) / temperature, dim=1)
     log_teacher_BK = F.log_softmax(widened(teacher_logits) / temperature, dim=1)
-    return _divergence(log_teacher_BK, log_student_BK).mean() * temperature**2
+    return divergence(log_teacher_BK, log_student_BK).mean() * temperature**2
 
 
 def dkd_loss(
@@ -94,13 +94,12 @@ def dkd_per_image(
     check_temperature(temperature)
     check_weight("the weight of DKD's target term", alpha)
     check_weight("the weight of DKD's non-target term", beta)
-    check_logits(student_logits, 3, _TWO_CLASSES)
-    check_same_shape("the student's output", student_logits, "the teacher's", teacher_logits)
-    _check_labels(target, student_logits)
+    check_logit_pair(student_logits, teacher_logits, 3, _TWO_CLASSES)
+    check_labels(target, student_logits)
     binary_student, others_student = _decoupled(widened(student_logits) / temperature, target)
     binary_teacher, others_teacher = _decoupled(widened(teacher_logits) / temperature, target)
-    tckd_B = _divergence(binary_teacher, binary_student)
-    nckd_B = _divergence(others_teacher, others_student)
+    tckd_B = divergence(binary_teacher, binary_student)
+    nckd_B = divergence(others_teacher, others_student)
     return (alpha * tckd_B + beta * nckd_B) * temperature**2
 
 
@@ -131,41 +130,20 @@ def mixed_cross_entropy(
             one of `mixed_target` and `mix`.
     """
     check_label_smoothing(label_smoothing)
-    check_logits(logits, 2, _ONE_CHANNEL)
-    _check_labels(target, logits)
+    check_logits(logits, 2, ONE_CHANNEL)
     wide_BK = widened(logits)
-    plain_B = F.cross_entropy(wide_BK, target, reduction="none", label_smoothing=label_smoothing)
-    if mixed_target is None and mix is None:
-        return plain_B.mean()
-    if mixed_target is None or mix is None:
-        raise RequestError("a mixed batch needs both mixed_target and mix, but one is missing: give both or neither")
-    _check_labels(mixed_target, logits)
-    check_same_shape("mix", mix, "target", target)
-    mixed_B = F.cross_entropy(wide_BK, mixed_target, reduction="none", label_smoothing=label_smoothing)
-    return (mix * plain_B + (1 - mix) * mixed_B).mean()
 
+    def cross_entropy(labels: Tensor) -> Tensor:
+        check_labels(labels, logits)
+        return F.cross_entropy(wide_BK, labels, reduction="none", label_smoothing=label_smoothing)
 
-def _divergence(log_reference: Tensor, log_estimate: Tensor) -> Tensor:
-    """KL(reference ‖ estimate) of each row, (B,). Logs are finite, so a probability of 0 adds 0."""
-    return F.kl_div(log_estimate, log_reference, reduction="none", log_target=True).sum(dim=1)
+    return over_labels(cross_entropy, target, mixed_target, mix)
 
 
 def _decoupled(scaled_BK: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """Log-probabilities: target and not target (B, 2); the others given not target (B, K - 1)."""
-    # By index: selecting with a boolean mask would wait for the device to count it.
-    place = torch.arange(scaled_BK.shape[1] - 1, device=scaled_BK.device)
-    others = place + (place >= target[:, None])
-    others_BK = scaled_BK.gather(1, others)
+    others_BK = without_target(scaled_BK, target)
     # From the log-odds, since 1 - p(target) and its gradient round to 0 for a confident network.
     odds_B1 = scaled_BK.gather(1, target[:, None]) - others_BK.logsumexp(dim=1, keepdim=True)
     binary = torch.cat((F.logsigmoid(odds_B1), F.logsigmoid(-odds_B1)), dim=1)
     return binary, F.log_softmax(others_BK, dim=1)
-
-
-def _check_labels(target: Tensor, logits: Tensor) -> None:
-    """Raise `RequestError` unless `target` holds one label for each row of `logits`."""
-    if target.shape != logits.shape[:1]:
-        raise RequestError(
-            f"labels of shape {tuple(target.shape)} do not fit logits of shape {tuple(logits.shape)}: "
-            "give one class number for each image"
-        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -27,6 +28,8 @@ class ArmPlan:
     role: Role
     teacher: str | None
     """Name of the arm that teaches it."""
+    variant: int | None = None
+    """Which of several students of one generation it is, from 0; None where there is one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,30 +45,43 @@ class Arm:
     recipe: Recipe
     seed: int
     """Data order, augmentation and dropout follow from it; arms of one generation share it."""
+    micro_batch: int | None = None
+    """Most images in one forward pass; None: the whole batch."""
 
 
-def arm_name(generation: int, role: Role) -> str:
-    """`gen_02`, `gen_02_scratch`, `gen_03_direct`."""
+def arm_name(generation: int, role: Role, variant: int | None = None) -> str:
+    """`gen_02`, `gen_02_scratch`, `gen_03_direct`; `gen_02_a`, `gen_02_a_scratch` with several students."""
+    letter = "" if variant is None else f"_{string.ascii_lowercase[variant]}"
     suffix = f"_{role}" if role in ("scratch", "direct") else ""
-    return f"gen_{generation:02d}{suffix}"
+    return f"gen_{generation:02d}{letter}{suffix}"
 
 
-def plan_arms(generations: int, controls: Sequence[Control]) -> tuple[ArmPlan, ...]:
+def plan_arms(generations: int, controls: Sequence[Control], students: int = 0) -> tuple[ArmPlan, ...]:
     """The chain and its controls, teachers before their students.
+
+    With `students`, that many networks learn side by side as generation 2, the last one.
 
     `scratch` adds the same student without a teacher to each generation from 2 on. `direct` adds, from 3 generations
     on, the last student taught by generation 1: the control for whether the generations between were worth it.
     """
     plans = [ArmPlan(name=arm_name(1, "teacher"), generation=1, role="teacher", teacher=None)]
+    variants: Sequence[int | None] = range(students) if students else (None,)
     for generation in range(2, generations + 1):
         taught_by = arm_name(generation - 1, "teacher")
-        plans.append(
-            ArmPlan(name=arm_name(generation, "student"), generation=generation, role="student", teacher=taught_by)
-        )
+        roles: list[tuple[Role, str | None]] = [("student", taught_by)]
         if "scratch" in controls:
-            plans.append(
-                ArmPlan(name=arm_name(generation, "scratch"), generation=generation, role="scratch", teacher=None)
+            roles.append(("scratch", None))
+        plans += [
+            ArmPlan(
+                name=arm_name(generation, role, variant),
+                generation=generation,
+                role=role,
+                teacher=teacher,
+                variant=variant,
             )
+            for role, teacher in roles
+            for variant in variants
+        ]
     if "direct" in controls and generations >= 3:
         plans.append(
             ArmPlan(
@@ -76,3 +92,15 @@ def plan_arms(generations: int, controls: Sequence[Control]) -> tuple[ArmPlan, .
             )
         )
     return tuple(plans)
+
+
+def lessons(plans: Sequence[ArmPlan]) -> tuple[tuple[ArmPlan, ...], ...]:
+    """Arms that train together, in order: several students of one teacher, and every other arm by itself."""
+    grouped: list[list[ArmPlan]] = []
+    for plan in plans:
+        together = plan.role == "student" and plan.variant is not None
+        if together and grouped and grouped[-1][0].role == "student" and grouped[-1][0].teacher == plan.teacher:
+            grouped[-1].append(plan)
+        else:
+            grouped.append([plan])
+    return tuple(tuple(group) for group in grouped)

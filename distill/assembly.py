@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,13 +14,13 @@ from densedistill.distill.arm import Arm, ArmPlan, plan_arms
 from densedistill.distill.config import Resolved
 from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RequestError
-from densedistill.distill.memory import PROBE_IMAGES, require_memory
+from densedistill.distill.memory import PROBE_IMAGES, MemoryEstimate, fitting_images, require_memory
 from densedistill.distill.networks import NetworkSource, Pretrained
 from densedistill.distill.objective import LossTerm, without_teacher
 from densedistill.distill.probe import estimate_memory, sample_batch, shapes
 from densedistill.distill.progress import RunLog
 from densedistill.distill.run_dir import RunDir
-from densedistill.distill.runtime import Runtime
+from densedistill.distill.runtime import Runtime, place
 from densedistill.distill.seeds import derive
 from densedistill.distill.spec import NetworkSpec, TermContext
 from densedistill.distill.student import rebuild
@@ -52,21 +53,23 @@ class Assembler:
     ) -> None:
         self.resolved, self.data, self.networks = resolved, data, networks
         self.runtime, self.run_dir, self.log = runtime, run_dir, log
-        self.plans = plan_arms(resolved.config.generations, resolved.config.controls)
+        config = resolved.config
+        self.plans = plan_arms(config.generations, config.controls, len(config.students))
 
-    def assemble(self, plan: ArmPlan) -> Assembled:
-        """Networks, losses and recipe of one arm. The teacher must be done."""
+    def assemble(self, plan: ArmPlan, teacher: Teacher | None = None) -> Assembled:
+        """Networks, losses and recipe of one arm. `teacher` is the plan's, which must be done; None: it is read."""
         config = self.resolved.config
-        spec = config.networks[plan.generation - 1]
+        spec = config.network(plan.generation, plan.variant)
         network, init, trained = self._network(plan, spec)
-        network.to(self.runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        place(network, self.runtime.device, channels_last=config.speed.channels_last)
         notes: list[str] = []
 
         def warn(text: str) -> None:
             notes.append(text)
             self.log.message(f"{plan.name}: {text}", "warning")
 
-        teacher = None if plan.teacher is None else self.teacher(plan.teacher)
+        if teacher is None and plan.teacher is not None:
+            teacher = self.teacher(plan.teacher)
         terms = self._terms(plan, spec, network, teacher, warn)
         arm = Arm(
             plan=plan,
@@ -76,6 +79,7 @@ class Assembler:
             teacher=teacher,
             recipe=config.recipe_of(plan.generation, pretrained=init != "random"),
             seed=derive(config.seed, "train", plan.generation),
+            micro_batch=config.speed.micro_batch,
         )
         if arm.recipe.batch_size % self.runtime.processes:
             raise RequestError(
@@ -111,12 +115,12 @@ class Assembler:
     def network_of(self, arm: str) -> nn.Module:
         """A finished arm's network, in evaluation mode on the run's device."""
         network = rebuild(self.run_dir.arm(arm), self.networks)
-        return network.to(self.runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+        return place(network, self.runtime.device, channels_last=self.resolved.config.speed.channels_last)
 
     def teacher(self, arm: str) -> Teacher:
         """A finished arm as a teacher."""
-        generation = next(plan.generation for plan in self.plans if plan.name == arm)
-        taps = self.resolved.config.networks[generation - 1].taps
+        plan = next(plan for plan in self.plans if plan.name == arm)
+        taps = self.resolved.config.network(plan.generation, plan.variant).taps
         return Teacher(arm, self.network_of(arm), taps, self.runtime.autocast)
 
     def _terms(
@@ -144,12 +148,21 @@ class Assembler:
         terms = self.resolved.method.terms(self.resolved.parameters, context)
         return terms if teacher is not None else without_teacher(terms)
 
-    def require_fitting_batch(self, arm: Arm) -> None:
-        """Refuse a batch that is estimated not to fit in memory.
+    def micro_batch(self, arms: Sequence[Arm]) -> int | None:
+        """Most images that each process shall take at once, with all `arms` in memory; None: its whole batch.
 
         Raises:
-            RequestError: with the largest batch that would fit.
+            RequestError: the batch does not fit, and the configuration does not ask for parts of it.
         """
+        wanted = self.resolved.config.speed.micro_batch
+        if isinstance(wanted, int):
+            return wanted
+        share = -(-arms[0].recipe.batch_size // self.runtime.processes)
+        names = ", ".join(arm.plan.name for arm in arms)
         batch = sample_batch(self.data, PROBE_IMAGES, self.runtime)
-        share = -(-arm.recipe.batch_size // self.runtime.processes)
-        require_memory(estimate_memory(arm, batch, self.runtime), share, self.runtime.device, arm.plan.name)
+        estimate = functools.reduce(MemoryEstimate.beside, (estimate_memory(arm, batch, self.runtime) for arm in arms))
+        if wanted is None:
+            require_memory(estimate, share, self.runtime.device, names)
+            return None
+        fitting = fitting_images(estimate, share, self.runtime.device, names)
+        return None if fitting == share else fitting

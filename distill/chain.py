@@ -2,25 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from densedistill.distill.arm import ArmPlan
+from densedistill.distill.answers import Answers
+from densedistill.distill.arm import Arm, ArmPlan, lessons
 from densedistill.distill.assembly import Assembled, Assembler
+from densedistill.distill.choices import Choices
+from densedistill.distill.collective import from_main
 from densedistill.distill.config import Resolved
+from densedistill.distill.counters import Counters
 from densedistill.distill.data import TaskData
 from densedistill.distill.evaluation import evaluate
 from densedistill.distill.files import save_weights, write_json
+from densedistill.distill.lesson import Lesson
 from densedistill.distill.memory import peak_megabytes, reset_peak
 from densedistill.distill.networks import NetworkSource
 from densedistill.distill.progress import RunLog
 from densedistill.distill.result import make_result
 from densedistill.distill.run_dir import RunDir
-from densedistill.distill.runtime import Runtime
+from densedistill.distill.runtime import Runtime, place
 from densedistill.distill.signals import StopSignal
 from densedistill.distill.training import ArmTraining, Surroundings
+
+UNTRAINED: Mapping[str, Any] = {"epochs": 0, "seconds": 0.0, "images_per_second": 0.0}
+
+
+def figures(done: Counters) -> dict[str, Any]:
+    """What an arm's record says of its training's length and speed."""
+    return {
+        "epochs": done.epoch,
+        "seconds": round(done.seconds, 3),
+        "images_per_second": round(done.images / done.seconds, 3) if done.seconds else 0.0,
+    }
 
 
 class Chain(Assembler):
@@ -41,6 +58,7 @@ class Chain(Assembler):
     ) -> None:
         super().__init__(resolved, data=data, networks=networks, runtime=runtime, run_dir=run_dir, log=log)
         self.networks_module = networks_module
+        self.speed = resolved.config.speed
         self.track, self.command = track, command
         self.baselines: list[dict[str, Any]] = []
 
@@ -55,40 +73,65 @@ class Chain(Assembler):
         self._score_baselines()
         self._write_result()
         with StopSignal() as stop:
-            for plan in self.plans:
-                if self.run_dir.arm(plan.name).done:
-                    self.log.message(f"{plan.name} is done already")
-                else:
-                    self._run_arm(plan, stop)
+            for lesson in lessons(self.plans):
+                left = [plan for plan in lesson if not self.run_dir.arm(plan.name).done]
+                for plan in lesson:
+                    if plan not in left:
+                        self.log.message(f"{plan.name} is done already")
+                if left:
+                    self._run_lesson(left, stop)
                     self.runtime.accelerator.wait_for_everyone()
                 self._write_result()
         return self._result()
 
-    # -- one arm ----------------------------------------------------------------------------------------------------
+    # -- a lesson ----------------------------------------------------------------------------------------------------
 
-    def _run_arm(self, plan: ArmPlan, stop: StopSignal) -> None:
+    def _run_lesson(self, plans: Sequence[ArmPlan], stop: StopSignal) -> None:
+        """Train the arms that learn together, and finish each."""
         reset_peak(self.runtime.device)
-        assembled = self.assemble(plan)
-        network = assembled.arm.network
-        counters = {"epochs": 0, "seconds": 0.0, "images_per_second": 0.0}
-        notes = list(assembled.notes)
-        if assembled.trained:
-            self.require_fitting_batch(assembled.arm)
-            training = ArmTraining(assembled.arm, self.run_dir.arm(plan.name), self._surroundings(stop))
-            try:
-                training.run()
-            finally:
+        teacher = None if plans[0].teacher is None else self.teacher(plans[0].teacher)
+        assembled = [self.assemble(plan, teacher) for plan in plans]
+        counters: list[Mapping[str, Any]] = [UNTRAINED for _ in plans]
+        notes = [list(one.notes) for one in assembled]
+        if assembled[0].trained:
+            trainings = self._train([one.arm for one in assembled], stop, notes)
+            counters = [figures(training.counters) for training in trainings]
+        for one, done, said in zip(assembled, counters, notes, strict=True):
+            place(one.arm.network, self.runtime.device, channels_last=self.speed.channels_last)
+            if self.runtime.is_main:
+                self._finish_arm(one, one.arm.network, done, said)
+
+    def _train(self, arms: Sequence[Arm], stop: StopSignal, notes: Sequence[list[str]]) -> list[ArmTraining]:
+        """One lesson; `notes` of each arm take what is to be said of it."""
+        choices = Choices(self.run_dir.arm(arms[0].plan.name).state / "choices.json", write=self.runtime.is_main)
+        size = self._chosen_micro_batch(arms, choices)
+        around = self._surroundings()
+        trainings: list[ArmTraining] = []
+        try:
+            for arm in arms:
+                folder = self.run_dir.arm(arm.plan.name)
+                trainings.append(ArmTraining(dataclasses.replace(arm, micro_batch=size), folder, around))
+            teacher = arms[0].teacher
+            Lesson(trainings, None if teacher is None else Answers(teacher), around, stop).run()
+        finally:
+            for training in trainings:
                 training.close()
-            done = training.counters
-            counters = {
-                "epochs": done.epoch,
-                "seconds": round(done.seconds, 3),
-                "images_per_second": round(done.images / done.seconds, 3) if done.seconds else 0.0,
-            }
-            notes += [done.stopped] if done.stopped else []
-        network.to(self.runtime.device)
-        if self.runtime.is_main:
-            self._finish_arm(assembled, network, counters, notes)
+        together = ", ".join(arm.plan.name for arm in arms)
+        for said, training in zip(notes, trainings, strict=True):
+            said += [training.counters.stopped] if training.counters.stopped else []
+            said += [f"batches of {training.recipe.batch_size} in parts of at most {size} images"] if size else []
+            said += [f"trained together: {together}"] if len(arms) > 1 else []
+        return trainings
+
+    def _chosen_micro_batch(self, arms: Sequence[Arm], choices: Choices) -> int | None:
+        """Most images in one forward pass, as this lesson began with it."""
+        if "micro_batch" not in choices:
+            size = from_main(self.micro_batch(arms))
+            choices.take({"micro_batch": size})
+            if size is not None:
+                self.log.message(f"batches are taken in parts of at most {size} images; batch-norm measures each part")
+        chosen: int | None = choices["micro_batch"]
+        return chosen
 
     def _finish_arm(
         self, assembled: Assembled, network: nn.Module, counters: Mapping[str, Any], notes: Sequence[str]
@@ -104,6 +147,7 @@ class Chain(Assembler):
             "arm": plan.name,
             "generation": plan.generation,
             "role": plan.role,
+            "variant": plan.variant,
             "teacher": plan.teacher,
             "network": assembled.arm.spec.name,
             "arguments": self._arguments(assembled.arm.spec),
@@ -159,16 +203,16 @@ class Chain(Assembler):
 
     # -- the run ----------------------------------------------------------------------------------------------------
 
-    def _surroundings(self, stop: StopSignal) -> Surroundings:
+    def _surroundings(self) -> Surroundings:
         return Surroundings(
             spec=self.resolved.spec,
             data=self.data,
             options=self.resolved.options,
             runtime=self.runtime,
             log=self.log,
-            stop=stop,
             on_epoch=self._on_epoch,
             on_start=self._on_start,
+            speed=self.speed,
         )
 
     def _on_epoch(self, line: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from densedistill.distill.arm import Control
 from densedistill.distill.errors import RequestError, unknown_name
 from densedistill.distill.recipe import FROZEN, Recipe
 from densedistill.distill.spec import Method, NetworkSpec, TaskSpec
+from densedistill.distill.speed import Speed
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -35,6 +36,8 @@ class RunConfig(BaseModel):
     controls: tuple[Control, ...] = ("scratch",)
     networks: tuple[NetworkSpec, ...]
     """By generation; the first is the teacher."""
+    students: tuple[NetworkSpec, ...] = Field(default=(), max_length=26)
+    """Several networks that learn side by side as generation 2, in place of that generation's network."""
     method: dict[str, Any]
     """`name`, and the method's parameters."""
     recipe: Recipe
@@ -46,7 +49,18 @@ class RunConfig(BaseModel):
     student_weights: Path | None = None
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    speed: Speed = Speed()
+    """Shortcuts, each of which can be switched off."""
+    teacher_cache: int | None = Field(default=None, ge=1)
+    """Views of each image, whose teacher outputs are computed once and kept; the run then sees no others. None: every
+    epoch has views of its own, and the teacher answers each."""
+    teacher_cache_root: Path | None = None
+    """Folder for kept outputs that outlive the run; None: the run's folder, until the run is complete."""
     track: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+
+    def network(self, generation: int, variant: int | None = None) -> NetworkSpec:
+        """The network of a generation, or one of several students."""
+        return self.networks[generation - 1] if variant is None else self.students[variant]
 
     def recipe_of(self, generation: int, *, pretrained: bool) -> Recipe:
         """The recipe of one generation; `pretrained` says whether it starts from the provider's weights."""
@@ -80,6 +94,8 @@ class Request:
     method: str | None = None
     teacher: str | None = None
     student: str | None = None
+    students: Sequence[str] = ()
+    """Several networks for generation 2."""
     settings: Sequence[tuple[str, object]] = ()
     """Fields of the configuration by dotted path, applied in order."""
     base: Mapping[str, Any] | None = None
@@ -125,6 +141,8 @@ def _requested_tree(spec: TaskSpec, request: Request) -> dict[str, Any]:
         # A list that is none, or too short, is for the validation to judge.
         if name is not None and isinstance(networks, list) and place <= len(networks):
             networks[place : place + 1] = [{"name": name, "arguments": {}, "taps": list(spec.taps(name))}]
+    if request.students:
+        tree["students"] = [{"name": name, "taps": list(spec.taps(name))} for name in request.students]
     for path, value in request.settings:
         change(tree, path, value)
     return tree
@@ -299,6 +317,13 @@ def chain_faults(config: RunConfig, spec: TaskSpec) -> list[str]:
             f"controls names 'direct', which compares chains of 3 generations or more, but generations="
             f"{config.generations}: give --generations 3 or leave 'direct' out"
         )
+    if config.students and config.generations != 2:
+        faults.append(
+            f"students names {len(config.students)} networks, which learn side by side as the last generation, but "
+            f"generations={config.generations}: give --generations 2"
+        )
+    if config.students and config.student_weights is not None:
+        faults.append("student_weights is one network's start, but students names several: leave one of them out")
     for generation in range(1, min(config.generations, count) + 1):
         try:
             config.recipe_of(generation, pretrained=True)

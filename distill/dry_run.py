@@ -49,7 +49,7 @@ class TrialChain(Assembler):
     def network_of(self, arm: str) -> nn.Module:
         """The network that `arm` would train, in evaluation mode."""
         plan = next(plan for plan in self.plans if plan.name == arm)
-        spec = self.resolved.config.networks[plan.generation - 1]
+        spec = self.resolved.config.network(plan.generation, plan.variant)
         network, _init, _trained = self._network(plan, spec)
         return network.to(self.runtime.device).eval()
 
@@ -69,7 +69,7 @@ class TrialChain(Assembler):
                 if assembled.trained:
                     Objective(assembled.arm.terms)
                     if not fitted:
-                        self.require_fitting_batch(assembled.arm)
+                        self.micro_batch([assembled.arm])
                     fitted = True
 
     def try_arm(self, plan: ArmPlan) -> Trial:

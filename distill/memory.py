@@ -15,6 +15,10 @@ PROBE_IMAGES = 4
 maps refuse to train on it."""
 
 
+FEWEST_IMAGES = 2
+"""Fewest images in one forward pass of training."""
+
+
 @dataclass(frozen=True, slots=True)
 class MemoryEstimate:
     """Bytes that training needs on the device."""
@@ -27,6 +31,10 @@ class MemoryEstimate:
     def total(self, batch_size: int) -> int:
         """Bytes for one step at `batch_size`."""
         return self.fixed + self.per_image * batch_size
+
+    def beside(self, other: MemoryEstimate) -> MemoryEstimate:
+        """Both arms in one lesson: they keep their weights at the same time and take their steps in turn."""
+        return MemoryEstimate(self.fixed + other.fixed, max(self.per_image, other.per_image))
 
 
 class SavedBytes:
@@ -74,21 +82,35 @@ def available_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
+def fitting_images(estimate: MemoryEstimate, batch_size: int, device: torch.device, arm: str) -> int:
+    """How many images of a batch fit in memory at once, at most `batch_size`.
+
+    Raises:
+        RequestError: not even `FEWEST_IMAGES`; with the estimate and what is free.
+    """
+    free = available_bytes(device)
+    fitting = min(int(max(free - estimate.fixed, 0) // max(estimate.per_image, 1)), batch_size)
+    if fitting >= min(FEWEST_IMAGES, batch_size):
+        return fitting
+    raise RequestError(
+        f"arm {arm} is estimated to need {estimate.total(FEWEST_IMAGES) / 2**30:.1f} GiB for {FEWEST_IMAGES} "
+        f"images, but {free / 2**30:.1f} GiB are free on {device.type}: give a smaller network."
+    )
+
+
 def require_memory(estimate: MemoryEstimate, batch_size: int, device: torch.device, arm: str) -> None:
     """Refuse a batch that will not fit.
 
     Raises:
         RequestError: with the estimate, what is free, and the largest batch that would fit.
     """
-    free = available_bytes(device)
-    needed = estimate.total(batch_size)
-    if needed <= free:
+    fitting = fitting_images(estimate, batch_size, device, arm)
+    if fitting == batch_size:
         return
-    fitting = max((free - estimate.fixed) // max(estimate.per_image, 1), 0)
-    remedy = f"give --batch-size {fitting} or less" if fitting else "give a smaller network"
     raise RequestError(
-        f"batch size {batch_size} is estimated to need {needed / 2**30:.1f} GiB for arm {arm}, but {free / 2**30:.1f} "
-        f"GiB are free on {device.type}: {remedy}."
+        f"batch size {batch_size} is estimated to need {estimate.total(batch_size) / 2**30:.1f} GiB for arm {arm}, but "
+        f"{available_bytes(device) / 2**30:.1f} GiB are free on {device.type}: give --batch-size {fitting} or less, or "
+        f"--set speed.micro_batch={fitting} to take the batch in parts (batch-norm then measures each part)."
     )
 
 

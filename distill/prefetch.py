@@ -18,7 +18,13 @@ class _End:
 
 
 def prefetch(items: Iterator[Item], depth: int = 2) -> Iterator[Item]:
-    """Yield `items` in order, keeping up to `depth` of them ready. Errors are raised where they would have been."""
+    """Yield `items` in order, keeping up to `depth` of them ready. Errors are raised where they would have been.
+
+    With `depth` 0 nothing is made ahead and there is no thread.
+    """
+    if depth == 0:
+        yield from items
+        return
     ready: queue.Queue[Item | _End] = queue.Queue(maxsize=depth)
     stopped = threading.Event()
 

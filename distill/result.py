@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from densedistill.distill.arm import arm_name
 from densedistill.distill.config import Resolved
 from densedistill.distill.data import TaskData
 from densedistill.distill.run_dir import SCHEMA
@@ -58,7 +59,7 @@ def compare(records: Sequence[Mapping[str, Any]], metric: MetricSpec) -> list[di
     compared = []
     for record in records:
         teacher = by_name.get(record["teacher"] or "")
-        scratch = by_name.get(f"gen_{record['generation']:02d}_scratch")
+        scratch = by_name.get(arm_name(record["generation"], "scratch", record["variant"]))
         teacher_test = None if teacher is None else teacher["test"]
         scratch_test = None if scratch is None else scratch["test"]
         compared.append(

@@ -10,17 +10,18 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedDataParallelKwargs
-from torch import distributed
+from torch import distributed, nn
 
 from densedistill.distill.errors import RequestError
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def cpu_has_bf16() -> bool:
@@ -111,7 +112,6 @@ class Runtime:
             "precision": self.precision,
             "threads": torch.get_num_threads(),
             "processes": self.processes,
-            "compile": "off",
         }
 
 
@@ -123,6 +123,13 @@ def processor_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def place(module: Module, device: torch.device, *, channels_last: bool) -> Module:
+    """`module` on `device`, its weights laid out channel by channel where that is wanted."""
+    if channels_last:
+        return module.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return module.to(device=device)
 
 
 def is_first_process() -> bool:

@@ -14,8 +14,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from densedistill.distill.recipe import Recipe
 
 
-def make_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> Optimizer:
-    """The recipe's optimiser over `parameters` (those that require a gradient), fused where PyTorch can."""
+def make_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter], *, fused: bool = True) -> Optimizer:
+    """The recipe's optimiser over `parameters` (those that require a gradient)."""
     trainable = [parameter for parameter in parameters if parameter.requires_grad]
     rate, decay = recipe.learning_rate, recipe.weight_decay
     if recipe.optimizer == "sgd":
@@ -25,10 +25,10 @@ def make_optimizer(recipe: Recipe, parameters: Iterable[nn.Parameter]) -> Optimi
             momentum=recipe.momentum,
             nesterov=recipe.nesterov,
             weight_decay=decay,
-            fused=True,
+            fused=fused,
         )
     kind = torch.optim.Adam if recipe.optimizer == "adam" else torch.optim.AdamW
-    return kind(trainable, lr=rate, weight_decay=decay, fused=True)
+    return kind(trainable, lr=rate, weight_decay=decay, fused=fused)
 
 
 def rate_factor(recipe: Recipe, step: int, steps_per_epoch: int) -> float:

@@ -1,10 +1,11 @@
-"""Training one arm: the loop, its checkpoints, and where it goes on after a restart."""
+"""Training one arm: its step, what follows an epoch, and its state for a restart."""
 
 from __future__ import annotations
 
+import contextlib
 import math
-import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,25 +18,26 @@ from torch.utils.hooks import RemovableHandle
 from densedistill.distill.arm import Arm
 from densedistill.distill.batch_norm import average_statistics, freeze_statistics
 from densedistill.distill.checkpoint import Checkpoint, Stateful
-from densedistill.distill.collective import agree, average_meter, from_main
+from densedistill.distill.collective import average_meter, from_main
 from densedistill.distill.counters import Best, Counters, Meter, Selection
 from densedistill.distill.data import TaskData
-from densedistill.distill.errors import InterruptedRunError, RunFailedError
+from densedistill.distill.errors import RunFailedError
 from densedistill.distill.evaluation import Evaluation, evaluate
 from densedistill.distill.memory import PROBE_IMAGES
+from densedistill.distill.micro_batches import pieces
 from densedistill.distill.objective import Objective, without_teacher
-from densedistill.distill.outputs import Batch
+from densedistill.distill.outputs import Batch, Prediction
 from densedistill.distill.padding_taps import guard_padding_taps
-from densedistill.distill.plan import Plan, epoch_plan, steps_per_epoch
-from densedistill.distill.prefetch import prefetch
+from densedistill.distill.phases import Phases, unmeasured
+from densedistill.distill.plan import steps_per_epoch
 from densedistill.distill.probe import sample_batch
 from densedistill.distill.progress import RunLog
 from densedistill.distill.run_dir import ArmDir
-from densedistill.distill.runtime import Runtime
+from densedistill.distill.runtime import Runtime, place
 from densedistill.distill.schedule import Schedule, make_optimizer
 from densedistill.distill.seeds import derive
-from densedistill.distill.signals import StopSignal
 from densedistill.distill.spec import TaskSpec
+from densedistill.distill.speed import Speed
 from densedistill.distill.step import DistillationStep
 
 READ_EVERY = 20
@@ -51,15 +53,16 @@ class Surroundings:
     options: BaseModel
     runtime: Runtime
     log: RunLog
-    stop: StopSignal
     on_epoch: Callable[[Mapping[str, Any]], None]
     """Takes the line of each evaluated epoch (metrics.jsonl, trackers)."""
     on_start: Callable[[str, int, int], None]
     """(arm, epochs done, steps done): called before an arm's first step, and again after each restart."""
+    speed: Speed
+    phases: Phases = unmeasured
 
 
 class ArmTraining:
-    """One arm's training. `run()` trains to the end, or to a signal; a new object on the same folder goes on."""
+    """One arm's training, driven by a `Lesson`. A new object on the same folder goes on from the saved state."""
 
     def __init__(self, arm: Arm, folder: ArmDir, around: Surroundings) -> None:
         self.arm, self.folder, self.around = arm, folder, around
@@ -75,14 +78,16 @@ class ArmTraining:
 
         taps = arm.spec.taps if self.objective.needs_teacher else ()
         self.step_module = DistillationStep(arm.network, taps, self.objective)
-        self.step_module.to(device=self.runtime.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        place(self.step_module, self.runtime.device, channels_last=around.speed.channels_last)
         self.trainable = [value for value in self.step_module.parameters() if value.requires_grad]
         self.average = self._make_average()
         accelerator = self.runtime.accelerator
         if self.runtime.scaler_start is not None:
             accelerator.scaler.load_state_dict(self.runtime.scaler_start)
         self.module = accelerator.prepare_model(self.step_module)
-        self.optimizer = accelerator.prepare_optimizer(make_optimizer(self.recipe, self.trainable))
+        self.optimizer = accelerator.prepare_optimizer(
+            make_optimizer(self.recipe, self.trainable, fused=around.speed.fused_optimizer)
+        )
         self.steps_per_epoch = steps_per_epoch(
             len(around.data.train), self.recipe.views_per_epoch, self.recipe.batch_size
         )
@@ -95,71 +100,62 @@ class ArmTraining:
         self._guards = self._guard_gradients()
         self.checkpoint = Checkpoint(folder.state / "state.pt", self._parts(), self.runtime.environment())
 
-    # -- the loop ---------------------------------------------------------------------------------------------------
+    @property
+    def over(self) -> bool:
+        """Whether the last epoch is done, or early stopping has ended the arm."""
+        return self.counters.epoch >= self.recipe.epochs or self.counters.stopped is not None
 
-    def run(self) -> None:
-        """Train until the last epoch or early stopping, then put the selected weights into the arm's network.
+    # -- a step -----------------------------------------------------------------------------------------------------
 
-        Raises:
-            RunFailedError: a loss term was not finite; the last saved state is kept.
-            InterruptedRunError: a signal arrived; the state was saved.
-        """
-        self._restore()
-        self.around.on_start(self.arm.plan.name, self.counters.epoch, self.counters.step)
-        total = self.recipe.epochs * self.steps_per_epoch
-        self.around.log.arm_started(self.arm.plan.name, self.arm.spec.name, total, self.counters.step)
-        while self.counters.epoch < self.recipe.epochs and self.counters.stopped is None:
-            self._train_epoch()
-            self._finish_epoch()
-        self.save()
-        self.arm.network.load_state_dict(self.best.weights)
-
-    def _train_epoch(self) -> None:
-        epoch = self.counters.epoch
+    def begin_epoch(self) -> None:
+        """Put the network into training mode."""
         self.module.train()
         if self.recipe.freeze_batch_norm:
             freeze_statistics(self.arm.network)
-        plans = epoch_plan(
-            images=len(self.around.data.train),
-            views=self.recipe.views_per_epoch,
-            batch_size=self.recipe.batch_size,
-            seed=self.arm.seed,
-            epoch=epoch,
-            rank=self.runtime.rank,
-            processes=self.runtime.processes,
-        )[self.counters.step - epoch * self.steps_per_epoch :]
-        # Waiting for a batch counts: images/s is what a user waits for. Evaluating and saving do not.
-        started = time.perf_counter()
-        for batch in prefetch(self._batches(plans)):
-            loss = self._take_step(batch)
-            self.counters.seconds += time.perf_counter() - started
-            self.counters.images += len(batch["input"]) * self.runtime.processes
-            self.around.log.step(self.counters.step, len(batch["input"]) * self.runtime.processes, loss)
-            self._save_or_stop()
-            started = time.perf_counter()
 
-    def _batches(self, plans: list[Plan]) -> Any:
-        return self.around.data.train.batches(plans, seed=self.arm.seed, device=self.runtime.device)
+    def take_step(self, batch: Batch, taught: Prediction | None) -> float | None:
+        """One optimiser step; returns the total loss where it was read.
 
-    def _take_step(self, batch: Batch) -> float | None:
-        """One optimiser step; returns the total loss where it was read."""
+        Raises:
+            RunFailedError: a loss term is not finite; the weights are as before the step.
+        """
         step = self.counters.step
         # Dropout and its like draw from the global generator: seeded by the step, they need no saved state.
         torch.manual_seed(derive(self.arm.seed, "step", step, self.runtime.rank))
         self.schedule.before_step(step)
-        taught = self.arm.teacher(batch) if self.arm.teacher and self.objective.needs_teacher else None
-        losses: dict[str, Tensor] = self.module(batch, taught)
+        losses = self._gradients(batch, taught)
         read = self.runtime.device.type == "cpu" or step % READ_EVERY == 0
         total = self._require_finite(losses) if read else None
-        self.runtime.accelerator.backward(losses["total"])
-        norm = self._clip(measure=step % READ_EVERY == 0)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
-        if self.average is not None:
-            self.average.update_parameters(self.arm.network)
-        self.meter.add(losses, norm)
+        with self.around.phases("optimiser"):
+            norm = self._clip(measure=step % READ_EVERY == 0)
+            self.optimizer.step()
+            self.optimizer.zero_grad()
+            if self.average is not None:
+                self.average.update_parameters(self.arm.network)
+            self.meter.add(losses, norm)
         self.counters.step += 1
         return total
+
+    def _gradients(self, batch: Batch, taught: Prediction | None) -> dict[str, Tensor]:
+        """Leave the batch's gradient with the parameters; returns its losses, detached."""
+        sums: dict[str, Tensor] = {}
+        for part in pieces(batch, taught, self.arm.micro_batch):
+            with self._communicating(part.last):
+                with self.around.phases("forward"):
+                    losses: dict[str, Tensor] = self.module(part.batch, part.taught)
+                with self.around.phases("backward"):
+                    self.runtime.accelerator.backward(losses["total"] if part.whole else losses["total"] * part.share)
+            for name, value in losses.items():
+                share = value.detach() if part.whole else value.detach() * part.share
+                sums[name] = sums[name] + share if name in sums else share
+        return sums
+
+    def _communicating(self, last: bool) -> AbstractContextManager[object]:
+        """Processes exchange gradients once for a batch, with its last part."""
+        if last:
+            return contextlib.nullcontext()
+        waiting: AbstractContextManager[object] = self.runtime.accelerator.no_sync(self.module)
+        return waiting
 
     def _clip(self, *, measure: bool) -> Tensor | None:
         """Clip the gradient of everything trainable; without a bound, measure its norm now and then."""
@@ -191,7 +187,8 @@ class ArmTraining:
 
     # -- after an epoch ---------------------------------------------------------------------------------------------
 
-    def _finish_epoch(self) -> None:
+    def finish_epoch(self) -> None:
+        """Evaluate where it is due, select, and write the epoch's line."""
         self._synchronise()
         epoch = self.counters.epoch + 1
         means = self.meter.means()
@@ -204,7 +201,6 @@ class ArmTraining:
         self.around.on_epoch(self._line(means, epoch))
         self.counters.epoch = epoch
         self.meter.reset()
-        self._save_or_stop()
 
     def _evaluate(self) -> Evaluation:
         """Score the network on validation; the main process does it for all."""
@@ -290,19 +286,6 @@ class ArmTraining:
             average_statistics(self.average.module)
         average_meter(self.meter)
 
-    def _save_or_stop(self) -> None:
-        """Save when it is time, or when a signal arrived, which then ends the run."""
-        due = int(self.checkpoint.due)
-        signal_number, save = agree(self.around.stop.number, due, device=self.runtime.device)
-        if save or signal_number:
-            self.save()
-        if signal_number:
-            raise InterruptedRunError(
-                f"stopped by signal {signal_number} in arm {self.arm.plan.name} after step {self.counters.step}; "
-                "the state is saved.",
-                exit_status=128 + signal_number,
-            )
-
     def save(self) -> None:
         """Write the state atomically; a state that is not finite is never written.
 
@@ -319,7 +302,7 @@ class ArmTraining:
             )
         self.checkpoint.save(write=self.runtime.is_main)
 
-    def _restore(self) -> None:
+    def restore(self) -> None:
         """Go on from the saved state, if there is one; say so when it was made on another machine or setting."""
         differences = self.checkpoint.restore()
         if differences:
@@ -328,6 +311,11 @@ class ArmTraining:
                 "be bit-identical to an uninterrupted run's.",
                 "warning",
             )
+
+    def finish(self) -> None:
+        """Save, and put the selected weights into the arm's network."""
+        self.save()
+        self.arm.network.load_state_dict(self.best.weights)
 
     # -- parts ------------------------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ from densedistill.distill.config import Request, Resolved, resolve
 from densedistill.distill.errors import RequestError
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.run_dir import RunDir, read_config_file
+from densedistill.distill.speed import EXACT
 from densedistill.tasks.registry import get
 
 
@@ -26,6 +27,8 @@ class RunRequest:
     data_root: Path | str | None = None
     teacher: str | None = None
     student: str | None = None
+    students: Sequence[str] = ()
+    """Several students in place of one: they learn side by side and share one teacher pass."""
     teacher_weights: Path | str | None = None
     student_weights: Path | str | None = None
     pretrained: str | None = None
@@ -34,6 +37,10 @@ class RunRequest:
     seed: int | None = None
     device: str | None = None
     precision: str | None = None
+    teacher_cache: int | None = None
+    """Views of each image whose teacher outputs are kept."""
+    exact: bool = False
+    """Full precision and none of the shortcuts of `speed`."""
     controls: Sequence[str] | None = None
     track: Sequence[str] | None = None
     settings: Sequence[tuple[str, object]] = ()
@@ -77,6 +84,7 @@ class RunRequest:
                 method=self.method,
                 teacher=self.teacher,
                 student=self.student,
+                students=self.students,
                 settings=[*self._flags(), *self.settings],
                 base=base,
                 plugins=tuple(str(Path(name).absolute()) if name.endswith(".py") else name for name in plugins),
@@ -104,10 +112,12 @@ class RunRequest:
             "seed": self.seed,
             "device": self.device,
             "precision": self.precision,
+            "teacher_cache": self.teacher_cache,
             "controls": None if self.controls is None else list(self.controls),
             "track": None if self.track is None else list(self.track),
         }
-        return [(path, value) for path, value in fields.items() if value is not None]
+        exact = [("precision", "fp32"), ("speed", EXACT.model_dump(mode="json"))] if self.exact else []
+        return [*exact, *((path, value) for path, value in fields.items() if value is not None)]
 
 
 def _absolute(path: Path | str | None) -> str | None:

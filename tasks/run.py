@@ -60,6 +60,7 @@ def run(
     data_root: Path | str | None = None,
     teacher: str | None = None,
     student: str | None = None,
+    students: Sequence[str] = (),
     teacher_weights: Path | str | None = None,
     student_weights: Path | str | None = None,
     pretrained: str | None = None,
@@ -68,6 +69,8 @@ def run(
     seed: int | None = None,
     device: str | None = None,
     precision: str | None = None,
+    teacher_cache: int | None = None,
+    exact: bool = False,
     controls: Sequence[str] | None = None,
     track: Sequence[str] | None = None,
     settings: Mapping[str, object] | None = None,
@@ -79,8 +82,9 @@ def run(
 ) -> Result:
     """Distil: train the chain's generations and its control arms, and write the run folder.
 
-    Arguments left None keep the preset's value. `settings` are fields of the configuration by dotted path
-    (`{"method.alpha": 0.5}`). `log` receives the course of the run; None shows progress on stderr.
+    Arguments left None keep the preset's value. `exact` computes in float32 and takes no shortcut. `settings` are fields
+    of the configuration by dotted path (`{"method.alpha": 0.5}`). `log` receives the course of the run; None shows
+    progress on stderr.
 
     Raises:
         RequestError, DataError, NetworkError: the request is wrong; one sentence says what to give instead.
@@ -96,6 +100,7 @@ def run(
         data_root=data_root,
         teacher=teacher,
         student=student,
+        students=students,
         teacher_weights=teacher_weights,
         student_weights=student_weights,
         pretrained=pretrained,
@@ -104,6 +109,8 @@ def run(
         seed=seed,
         device=device,
         precision=precision,
+        teacher_cache=teacher_cache,
+        exact=exact,
         controls=controls,
         track=track,
         settings=tuple((settings or {}).items()),

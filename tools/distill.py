@@ -36,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
     networks = command.add_argument_group("networks")
     networks.add_argument("--teacher", metavar="NAME", help="in place of the task's teacher, e.g. timm/resnet50")
     networks.add_argument("--student", metavar="NAME", help="in place of the task's student")
+    networks.add_argument("--students", metavar="LIST", help="several, side by side: they share one teacher pass")
     networks.add_argument("--teacher-weights", metavar="FILE", help="safetensors or .pth: the teacher is not trained")
     networks.add_argument("--student-weights", metavar="FILE", help="safetensors or .pth to start the student from")
     networks.add_argument(
@@ -47,6 +48,8 @@ def parser() -> argparse.ArgumentParser:
     training.add_argument("--seed", type=int, metavar="N")
     training.add_argument("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N, mps")
     training.add_argument("--precision", choices=("auto", "fp32", "bf16", "fp16"), help="auto: bf16 where it is native")
+    training.add_argument("--teacher-cache", type=int, metavar="N", help="keep teacher outputs for N views per image")
+    training.add_argument("--exact", action="store_true", help="fp32 and none of the shortcuts of the fast path")
     training.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="any field: recipe.epochs=3, method.alpha=0.5"
     )

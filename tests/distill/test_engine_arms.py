@@ -70,8 +70,8 @@ def test_arms_of_a_generation_start_alike_and_see_the_same_batches(tiny: ModuleT
     starts: dict[str, dict[str, torch.Tensor]] = {}
     assemble = chain.assemble
 
-    def noting(plan: ArmPlan) -> Any:
-        assembled = assemble(plan)
+    def noting(plan: ArmPlan, teacher: Any = None) -> Any:
+        assembled = assemble(plan, teacher)
         starts[plan.name] = {key: value.clone() for key, value in assembled.arm.network.state_dict().items()}
         chain.data.train.asked = asked[plan.name] = []
         return assembled
@@ -127,7 +127,7 @@ def _first_losses(tiny: ModuleType, kind: str, out: Path, arm: str) -> tuple[dic
     """The losses of an arm's first look at a batch, with its network as it was, in evaluation mode."""
     chain = tiny.tiny_chain(tiny.tiny_spec(kind), out)
     for plan in chain.plans[: chain.plans.index(_plan(chain, arm))]:
-        chain._run_arm(plan, stop=_NeverStop())
+        chain._run_lesson([plan], stop=_NeverStop())
     made = chain.assemble(_plan(chain, arm)).arm
     batch = sample_batch(chain.data, 8, chain.runtime)
     objective = Objective(made.terms)

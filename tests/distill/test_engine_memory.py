@@ -11,7 +11,14 @@ from torch import nn
 
 from densedistill.distill import memory
 from densedistill.distill.errors import RequestError
-from densedistill.distill.memory import MemoryEstimate, SavedBytes, fixed_bytes, require_memory, storages
+from densedistill.distill.memory import (
+    MemoryEstimate,
+    SavedBytes,
+    fitting_images,
+    fixed_bytes,
+    require_memory,
+    storages,
+)
 from densedistill.distill.probe import estimate_memory, sample_batch
 
 GIB = 2**30
@@ -60,6 +67,14 @@ def test_probing_leaves_the_network_as_it_was(tiny: ModuleType, tmp_path: Path) 
     assert all(torch.equal(value, before[name]) for name, value in arm.network.state_dict().items())
 
 
+def test_as_many_images_as_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available_bytes", lambda _device: 4 * GIB)
+    estimate = MemoryEstimate(fixed=GIB, per_image=GIB // 10)
+    assert fitting_images(estimate, 30, torch.device("cpu"), "gen_01") == 30
+    assert fitting_images(estimate, 31, torch.device("cpu"), "gen_01") == 30
+    assert fitting_images(estimate, 1000, torch.device("cpu"), "gen_01") == 30
+
+
 def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda _device: 4 * GIB)
     estimate = MemoryEstimate(fixed=GIB, per_image=GIB // 10)
@@ -70,5 +85,13 @@ def test_a_batch_that_does_not_fit_is_refused_with_one_that_does(monkeypatch: py
 
 def test_a_network_that_does_not_fit_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "available_bytes", lambda _device: GIB)
-    with pytest.raises(RequestError, match="give a smaller network"):
-        require_memory(MemoryEstimate(fixed=2 * GIB, per_image=1), 1, torch.device("cpu"), "gen_02")
+    estimate = MemoryEstimate(fixed=GIB, per_image=GIB // 10)
+    with pytest.raises(
+        RequestError, match=r"gen_02 .* 1\.2 GiB for 2 images, but 1\.0 GiB are free on cpu: give a smaller"
+    ):
+        fitting_images(estimate, 8, torch.device("cpu"), "gen_02")
+
+
+def test_arms_side_by_side_keep_their_weights_together_and_step_in_turn() -> None:
+    both = MemoryEstimate(fixed=3, per_image=10).beside(MemoryEstimate(fixed=4, per_image=7))
+    assert both.total(2) == 3 + 4 + 2 * 10

@@ -49,14 +49,14 @@ def test_killed_ten_times_and_resumed(tiny: ModuleType, tmp_path: Path, kind: st
 
 
 def _stop_at(monkeypatch: pytest.MonkeyPatch, arm: str, step: int, number: int = signal.SIGTERM) -> None:
-    take = ArmTraining._take_step
+    take = ArmTraining.take_step
 
-    def taking(training: ArmTraining, batch: Any) -> Any:
+    def taking(training: ArmTraining, batch: Any, taught: Any) -> Any:
         if training.arm.plan.name == arm and training.counters.step == step:
             signal.raise_signal(number)
-        return take(training, batch)
+        return take(training, batch, taught)
 
-    monkeypatch.setattr(ArmTraining, "_take_step", taking)
+    monkeypatch.setattr(ArmTraining, "take_step", taking)
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])

@@ -53,13 +53,13 @@ def _run_noting_epochs(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> tuple[l
     """Run; the lines of metrics, and the evaluated network's state after each epoch."""
     lines: list[Any] = []
     states: list[dict[str, Tensor]] = []
-    finish = ArmTraining._finish_epoch
+    finish = ArmTraining.finish_epoch
 
     def noting(training: ArmTraining) -> None:
         finish(training)
         states.append({key: value.clone() for key, value in training.evaluated_network.state_dict().items()})
 
-    monkeypatch.setattr(ArmTraining, "_finish_epoch", noting)
+    monkeypatch.setattr(ArmTraining, "finish_epoch", noting)
     chain.track = lines.append
     chain.run()
     return lines, states
@@ -164,14 +164,14 @@ def _failing(chain: Chain, monkeypatch: pytest.MonkeyPatch, spoil: Any, *, at_st
     """Save after every step, call `spoil` before step `at_step` of gen_02; the message and the state that is left."""
     monkeypatch.setattr("densedistill.distill.checkpoint.SAVE_AFTER_SECONDS", 0.0)
     monkeypatch.setattr("densedistill.distill.checkpoint.SAVE_COST_BOUND", 1e9)
-    take = ArmTraining._take_step
+    take = ArmTraining.take_step
 
-    def taking(training: ArmTraining, batch: Any) -> Any:
+    def taking(training: ArmTraining, batch: Any, taught: Any) -> Any:
         if training.arm.plan.name == "gen_02" and training.counters.step == at_step:
-            batch = spoil(training, batch)
-        return take(training, batch)
+            taught = spoil(training, batch, taught)
+        return take(training, batch, taught)
 
-    monkeypatch.setattr(ArmTraining, "_take_step", taking)
+    monkeypatch.setattr(ArmTraining, "take_step", taking)
     with pytest.raises(RunFailedError) as caught:
         chain.run()
     return str(caught.value), load_state(chain.run_dir.arm("gen_02").state / "state.pt")
@@ -182,11 +182,11 @@ def _all_finite(state: Mapping[str, Any]) -> bool:
 
 
 def test_a_loss_that_is_not_finite_is_named(tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def spoil(training: ArmTraining, batch: Any) -> Any:
+    def spoil(training: ArmTraining, batch: Any, taught: Any) -> Any:
         assert training.arm.teacher is not None
         with torch.no_grad():
             training.arm.teacher.network.get_parameter("head.2.bias").fill_(float("nan"))
-        return batch
+        return training.arm.teacher(batch)
 
     chain = tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path, {"controls": []})
     message, state = _failing(chain, monkeypatch, spoil, at_step=9)
@@ -216,12 +216,12 @@ class _NanGradient(torch.autograd.Function):
 def test_a_gradient_that_is_not_finite_is_never_saved(
     tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_step: int
 ) -> None:
-    def spoil(training: ArmTraining, batch: Any) -> Any:
+    def spoil(training: ArmTraining, batch: Any, taught: Any) -> Any:
         hook = training.arm.network.register_forward_hook(lambda _m, _i, output: _NanGradient.apply(output))
         training.arm.network.register_forward_pre_hook(
             lambda _m, _i: None if training.counters.step == at_step else hook.remove()
         )
-        return batch
+        return taught
 
     chain = tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path, {"controls": []})
     message, state = _failing(chain, monkeypatch, spoil, at_step=at_step)

@@ -62,13 +62,13 @@ def attempt(kind: str, out: Path, last: int | None, told: int) -> int:
     try:
         calls = Calls(last)
         chain = tiny_task.tiny_chain(tiny_task.tiny_spec(kind), out, SETTINGS)
-        restore = training.ArmTraining._restore
+        restore = training.ArmTraining.restore
 
         def restoring(arm: training.ArmTraining) -> None:
             restore(arm)
             calls.begin()
 
-        training.ArmTraining._restore = restoring  # type: ignore[method-assign]
+        training.ArmTraining.restore = restoring  # type: ignore[method-assign]
         chain.run()
         sys.setprofile(None)
         os.write(told, str(calls.count).encode())

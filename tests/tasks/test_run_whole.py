@@ -37,14 +37,14 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def _strike(monkeypatch: pytest.MonkeyPatch, arm: str, step: int, blow: Any) -> None:
-    take = ArmTraining._take_step
+    take = ArmTraining.take_step
 
-    def taking(training: ArmTraining, batch: Any) -> Any:
+    def taking(training: ArmTraining, batch: Any, taught: Any) -> Any:
         if training.arm.plan.name == arm and training.counters.step == step:
             blow()
-        return take(training, batch)
+        return take(training, batch, taught)
 
-    monkeypatch.setattr(ArmTraining, "_take_step", taking)
+    monkeypatch.setattr(ArmTraining, "take_step", taking)
 
 
 def _same_weights(tiny: ModuleType, first: Path, second: Path) -> bool:

@@ -1,0 +1,147 @@
+"""A lesson: arms that learn from one teacher at the same time, on the same batches."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from densedistill.distill.answers import Answers
+from densedistill.distill.collective import agree
+from densedistill.distill.errors import InterruptedRunError
+from densedistill.distill.outputs import Batch, Prediction
+from densedistill.distill.plan import Plan, epoch_plan
+from densedistill.distill.prefetch import prefetch
+from densedistill.distill.signals import StopSignal
+from densedistill.distill.training import ArmTraining, Surroundings
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What the loader hands to a step."""
+
+    plan: Plan
+    batch: Batch
+    kept: Prediction | None
+    """The teacher's answer where it was kept from an earlier pass."""
+
+
+class Lesson:
+    """Trains one arm, or several students of one teacher in lockstep: each batch is made and taught once.
+
+    Every arm has its own checkpoint. After a kill they may stand at different steps: those ahead wait for the others,
+    since a step is a pure function of its number.
+    """
+
+    def __init__(
+        self, trainings: Sequence[ArmTraining], answers: Answers | None, around: Surroundings, stop: StopSignal
+    ) -> None:
+        self.trainings, self.answers, self.around, self.stop = trainings, answers, around, stop
+        first = trainings[0]
+        self.recipe, self.seed, self.steps_per_epoch = first.recipe, first.arm.seed, first.steps_per_epoch
+
+    def run(self) -> None:
+        """Train until every arm's last epoch or early stopping, and select their weights.
+
+        Raises:
+            RunFailedError: a loss term was not finite; the last saved state is kept.
+            InterruptedRunError: a signal arrived; the state was saved.
+        """
+        for _step in self.steps():
+            pass
+        for training in self.trainings:
+            training.finish()
+
+    def steps(self) -> Iterator[int]:
+        """Train; yields the number of steps taken so far after each of them."""
+        self._begin()
+        while learning := [training for training in self.trainings if not training.over]:
+            epoch = min(training.counters.epoch for training in learning)
+            class_ = [training for training in learning if training.counters.epoch == epoch]
+            yield from self._epoch(class_, epoch)
+            for training in class_:
+                training.finish_epoch()
+            self._save_or_stop()
+
+    def _begin(self) -> None:
+        for training in self.trainings:
+            training.restore()
+            self.around.on_start(training.arm.plan.name, training.counters.epoch, training.counters.step)
+        self.around.log.arm_started(
+            ", ".join(training.arm.plan.name for training in self.trainings),
+            ", ".join(training.arm.spec.name for training in self.trainings),
+            self.recipe.epochs * self.steps_per_epoch,
+            min(training.counters.step for training in self.trainings),
+        )
+
+    def _epoch(self, class_: Sequence[ArmTraining], epoch: int) -> Iterator[int]:
+        for training in class_:
+            training.begin_epoch()
+        step = min(training.counters.step for training in class_)
+        # Waiting for a batch counts: images/s is what a user waits for. Evaluating and saving do not.
+        started = time.perf_counter()
+        with contextlib.closing(self._supplies(epoch, step)) as supplies:
+            while True:
+                with self.around.phases("data"):
+                    supply = next(supplies, None)
+                if supply is None:
+                    return
+                learners = [training for training in class_ if training.counters.step == step]
+                losses = self._teach(learners, supply)
+                step += 1
+                self._count(learners, losses, supply, time.perf_counter() - started)
+                self._save_or_stop()
+                yield step
+                started = time.perf_counter()
+
+    def _supplies(self, epoch: int, first_step: int) -> Iterator[Supply]:
+        runtime, recipe = self.around.runtime, self.recipe
+        plans = epoch_plan(
+            images=len(self.around.data.train),
+            views=recipe.views_per_epoch,
+            batch_size=recipe.batch_size,
+            seed=self.seed,
+            epoch=epoch,
+            rank=runtime.rank,
+            processes=runtime.processes,
+        )[first_step - epoch * self.steps_per_epoch :]
+
+        def supplied() -> Iterator[Supply]:
+            batches = self.around.data.train.batches(plans, seed=self.seed, device=runtime.device)
+            for plan, batch in zip(plans, batches, strict=True):
+                yield Supply(plan, batch, None if self.answers is None else self.answers.kept(plan))
+
+        return prefetch(supplied(), self.around.speed.prefetch)
+
+    def _teach(self, learners: Sequence[ArmTraining], supply: Supply) -> list[float | None]:
+        taught = None
+        if self.answers is not None and any(training.objective.needs_teacher for training in learners):
+            with self.around.phases("teacher"):
+                taught = self.answers.to(supply.plan, supply.batch, supply.kept)
+        return [training.take_step(supply.batch, taught) for training in learners]
+
+    def _count(
+        self, learners: Sequence[ArmTraining], losses: Sequence[float | None], supply: Supply, seconds: float
+    ) -> None:
+        images = len(supply.batch["input"]) * self.around.runtime.processes
+        for training in learners:
+            training.counters.seconds += seconds
+            training.counters.images += images
+        if learners:
+            self.around.log.step(learners[0].counters.step, images, losses[0])
+
+    def _save_or_stop(self) -> None:
+        """Save when it is time, or when a signal arrived, which then ends the run."""
+        due = int(any(training.checkpoint.due for training in self.trainings))
+        signal_number, save = agree(self.stop.number, due, device=self.around.runtime.device)
+        if save or signal_number:
+            for training in self.trainings:
+                training.save()
+        if signal_number:
+            names = ", ".join(training.arm.plan.name for training in self.trainings)
+            raise InterruptedRunError(
+                f"stopped by signal {signal_number} in arm {names} after step {self.trainings[0].counters.step}; the "
+                "state is saved.",
+                exit_status=128 + signal_number,
+            )

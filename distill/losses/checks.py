@@ -99,7 +99,7 @@ def check_images(feature: Tensor, at_least: int, why: str) -> None:
     if feature.shape[0] < at_least:
         plural = "" if feature.shape[0] == 1 else "s"
         raise RequestError(
-            f"a batch of {feature.shape[0]} image{plural} is too small: {why}, so give {at_least} images or more at once"
+            f"a batch of {feature.shape[0]} image{plural} is too small: {why}; give {at_least} images or more at once"
         )
 
 

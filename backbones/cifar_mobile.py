@@ -58,7 +58,8 @@ class HalfMobileNetV2(CifarNetwork):
         c_in = _STEM // 2
         self.conv1 = nn.Sequential(conv3x3(3, c_in, 2), nn.BatchNorm2d(c_in), nn.ReLU())
         self.blocks = nn.Sequential()
-        reduction, stages = 2, []
+        reduction = 2
+        stages: list[StageInfo] = []
         for expansion, width, blocks, stride in _STAGES:
             self.blocks.append(_stage(c_in, width // 2, blocks, stride, expansion))
             c_in, reduction = width // 2, reduction * stride

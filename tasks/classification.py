@@ -31,8 +31,8 @@ from densedistill.distill.spec import (
 from densedistill.tasks.pictures import input_picture
 from densedistill.tasks.registry import register
 
-SIZED_FAMILIES = ("timm/", "torchvision/")
-"""Families whose builders choose their stem by the input size."""
+SIZED_FAMILIES = ("cifar/", "timm/", "torchvision/")
+"""Families whose builders take the input size: it decides stems and pools."""
 
 
 class SoftTargets(BaseModel):

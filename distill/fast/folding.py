@@ -43,7 +43,7 @@ def fold_batch_norms(network: nn.Module, example: Tensor, keep: Collection[str] 
     """
     if network.training:
         raise ValueError("batch norms fold in evaluation mode only: call network.eval() first")
-    calls = _watch(network, example[:1])
+    calls = _watch(network, example[:1], keep)
     registered = Counter(id(module) for _, module in network.named_modules(remove_duplicate=False))
     paths = {id(module): path for path, module in network.named_modules()}
     pairs = 0
@@ -99,11 +99,20 @@ def _tensors(value: object) -> Iterator[Tensor]:
             yield from _tensors(item)
 
 
-def _watch(network: nn.Module, images_BCHW: Tensor) -> _Watch:
+def _watch(network: nn.Module, images_BCHW: Tensor, keep: Collection[str]) -> _Watch:
     watch = _Watch()
-    with torch.no_grad(), watch:
-        output = network(images_BCHW)
-    watch.reads.update(id(tensor) for tensor in _tensors(output))
+
+    def note_read(_module: nn.Module, _inputs: object, output: object) -> None:
+        watch.reads.update(id(tensor) for tensor in _tensors(output))
+
+    # A module that hands on a convolution's output reads it too: a kept stage may end in a convolution.
+    hooks = [network.get_submodule(path).register_forward_hook(note_read) for path in ("", *keep)]
+    try:
+        with torch.no_grad(), watch:
+            network(images_BCHW)
+    finally:
+        for hook in hooks:
+            hook.remove()
     return watch
 
 

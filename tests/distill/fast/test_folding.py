@@ -192,7 +192,14 @@ def test_tapped_modules_are_kept(kept: str) -> None:
     network = with_statistics(nn.Sequential(nn.Conv2d(3, 3, 1), nn.BatchNorm2d(3)))
     images = torch.randn(1, 3, 4, 4)
     assert fold_batch_norms(network, images, keep=[kept]) == 0
-    assert fold_batch_norms(network, images, keep=["other"]) == 1
+    assert fold_batch_norms(network, images, keep=[]) == 1
+
+
+def test_a_tapped_stage_that_ends_in_the_convolution_is_kept() -> None:
+    network = with_statistics(nn.Sequential(nn.Sequential(nn.ReLU(), nn.Conv2d(3, 3, 1)), nn.BatchNorm2d(3)))
+    images = torch.randn(1, 3, 4, 4)
+    assert fold_batch_norms(network, images, keep=["0"]) == 0
+    assert fold_batch_norms(network, images) == 1
 
 
 def test_training_mode_is_refused() -> None:

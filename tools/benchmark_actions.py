@@ -1,0 +1,152 @@
+"""What `benchmark.py` does once its command line is read. Kept apart so that `--help` imports none of it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from densedistill.distill.config import parse_setting
+from densedistill.distill.errors import RequestError
+from densedistill.distill.files import write_json
+from densedistill.distill.runtime import processor_name
+from densedistill.tools.benchmark_machine import best_peak, count_operations, matrix_peak
+from densedistill.tools.benchmark_measure import measure
+from densedistill.tools.benchmark_report import (
+    SCHEMA,
+    Bound,
+    bound_document,
+    ratios_table,
+    rows_document,
+    rows_table,
+    sweep_table,
+)
+from densedistill.tools.benchmark_request import BenchmarkRequest, Rounds, Sweep, check_unique, parse_names, parse_sweep
+from densedistill.tools.benchmark_rows import applicable
+from densedistill.tools.benchmark_workload import STUDENT, TEACHER, Workload, prepare
+
+_WIDTH = 116
+
+
+def benchmark(options: argparse.Namespace, command: Sequence[str]) -> int:
+    """Measure, print the tables, and write the document where one is asked for."""
+    request = _request(options)
+    rounds = Rounds(rounds=options.rounds, steps=options.steps, warmup=options.warmup)
+    sweeps = [parse_sweep(text) for text in options.sweep]
+    check_unique([sweep.axis for sweep in sweeps], "--sweep")
+    asked = None if options.rows is None else parse_names(options.rows)
+    target = None if options.json is None else _writable(Path(options.json))
+
+    workload = prepare(request)
+    names = applicable(asked, workload)
+    document: dict[str, Any] = {"schema": SCHEMA, "command": list(command), **_described(workload)}
+    document |= _measured(names, request, rounds, workload)
+    _show(document)
+    if sweeps:
+        document["sweeps"] = [_swept(sweep, names, request, rounds) for sweep in sweeps]
+    if target is not None:
+        write_json(target, document)
+        _say(f"written to {target}")
+    return 0
+
+
+def _measured(names: Sequence[str], request: BenchmarkRequest, rounds: Rounds, workload: Workload) -> dict[str, Any]:
+    before = matrix_peak(workload.device)
+    measured = measure(names, request, rounds, _say)
+    bound = Bound(peak=best_peak(before, matrix_peak(workload.device)), operations=count_operations(workload))
+    return {**rows_document(measured, bound), **bound_document(bound)}
+
+
+def _swept(sweep: Sweep, names: Sequence[str], request: BenchmarkRequest, rounds: Rounds) -> dict[str, Any]:
+    """Every row at every value of a size."""
+    points = []
+    for value in sweep.values:
+        _say(f"{sweep.axis} {value}")
+        there = request.at(sweep.axis, value)
+        points.append({"value": value, **_measured(names, there, rounds, prepare(there))})
+    swept = {"over": sweep.axis, "points": points}
+    _console().print(sweep_table(swept))
+    return swept
+
+
+def _show(document: dict[str, Any]) -> None:
+    console = _console()
+    peaks = ", ".join(f"{name} {value:.2f}" for name, value in document["peak_tflops"].items())
+    title = f"{document['teacher']} → {document['student']}, batch {document['batch_size']}"
+    console.print(rows_table(document, title))
+    if any(value is not None for value in document["ratios"].values()):
+        console.print(ratios_table(document))
+    console.print(f"matrix peak in TFLOP/s: {peaks}", soft_wrap=True)
+    for row in document["rows"]:
+        for note in row["notes"]:
+            console.print(f"{row['name']}: {note}", soft_wrap=True)
+
+
+def _described(workload: Workload) -> dict[str, Any]:
+    """What was measured, and where."""
+    config = workload.resolved.config
+    batch = workload.sample(2)
+    return {
+        "task": config.task,
+        "preset": config.preset,
+        "method": config.method["name"],
+        "teacher": workload.spec(TEACHER).name,
+        "student": workload.spec(STUDENT).name,
+        "batch_size": workload.batch_size,
+        "input": list(batch["input"].shape[1:]),
+        "data": {"name": workload.data.name, "images": len(workload.data.train)},
+        "environment": {
+            "torch": str(torch.__version__),
+            "device": workload.device.type if workload.device.type == "cpu" else torch.cuda.get_device_name(),
+            "processor": processor_name(),
+            "threads": torch.get_num_threads(),
+            "precision": workload.precision,
+        },
+    }
+
+
+def _request(options: argparse.Namespace) -> BenchmarkRequest:
+    return BenchmarkRequest(
+        task=options.task,
+        preset=options.preset,
+        method=options.method,
+        teacher=options.teacher,
+        student=options.student,
+        synthetic=options.data == "synthetic",
+        image_size=options.image_size,
+        classes=options.classes,
+        images=options.images,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        compile=not options.no_compile,
+        device=options.device,
+        precision=options.precision,
+        settings=tuple(parse_setting(text) for text in options.set),
+        plugins=tuple(options.plugin),
+    )
+
+
+def _writable(path: Path) -> Path:
+    """`path`, where a file can be written there: known before minutes of measuring and not after."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a"):
+            pass
+    except OSError as error:
+        raise RequestError(f"--json {path} cannot be written ({error.strerror}): give another file.") from None
+    return path
+
+
+def _console() -> Console:
+    """As wide as the tables need: a figure cut short is none."""
+    console = Console()
+    return console if console.width >= _WIDTH else Console(width=_WIDTH)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

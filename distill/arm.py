@@ -47,6 +47,8 @@ class Arm:
     """Data order, augmentation and dropout follow from it; arms of one generation share it."""
     micro_batch: int | None = None
     """Most images in one forward pass; None: the whole batch."""
+    cycle: int | None = None
+    """Views of each image, which are named and come again and again; None: every epoch has its own."""
 
 
 def arm_name(generation: int, role: Role, variant: int | None = None) -> str:

@@ -79,7 +79,7 @@ class Assembler:
             teacher=teacher,
             recipe=config.recipe_of(plan.generation, pretrained=init != "random"),
             seed=derive(config.seed, "train", plan.generation),
-            micro_batch=config.speed.micro_batch,
+            cycle=config.teacher_cache if plan.generation > 1 else None,
         )
         if arm.recipe.batch_size % self.runtime.processes:
             raise RequestError(
@@ -122,6 +122,12 @@ class Assembler:
         plan = next(plan for plan in self.plans if plan.name == arm)
         taps = self.resolved.config.network(plan.generation, plan.variant).taps
         return Teacher(arm, self.network_of(arm), taps, self.runtime.autocast)
+
+    def prepare(self, teacher: Teacher, batch_size: int, say: Callable[[str], None]) -> None:
+        """Let `teacher` take its shortcuts, checked on a batch as training will give it."""
+        share = -(-batch_size // self.runtime.processes)
+        batch = sample_batch(self.data, share, self.runtime)
+        teacher.prepare(batch, self.resolved.config.speed, self.runtime, say)
 
     def _terms(
         self,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from densedistill.distill.answers import Answers
+from densedistill.distill.answers import Answers, keep_answers
 from densedistill.distill.arm import Arm, ArmPlan, lessons
-from densedistill.distill.assembly import Assembled, Assembler
+from densedistill.distill.assembly import Assembled
+from densedistill.distill.caching import CachingAssembler
 from densedistill.distill.choices import Choices
 from densedistill.distill.collective import from_main
 from densedistill.distill.config import Resolved
@@ -26,6 +28,7 @@ from densedistill.distill.result import make_result
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import Runtime, place
 from densedistill.distill.signals import StopSignal
+from densedistill.distill.teacher import Teacher
 from densedistill.distill.training import ArmTraining, Surroundings
 
 UNTRAINED: Mapping[str, Any] = {"epochs": 0, "seconds": 0.0, "images_per_second": 0.0}
@@ -40,7 +43,7 @@ def figures(done: Counters) -> dict[str, Any]:
     }
 
 
-class Chain(Assembler):
+class Chain(CachingAssembler):
     """All arms of a run, in order. Finished arms are not run again, an unfinished one goes on from its state."""
 
     def __init__(
@@ -82,6 +85,8 @@ class Chain(Assembler):
                     self._run_lesson(left, stop)
                     self.runtime.accelerator.wait_for_everyone()
                 self._write_result()
+        if self.runtime.is_main and self.resolved.config.teacher_cache_root is None:
+            shutil.rmtree(self.run_dir.teacher_cache, ignore_errors=True)
         return self._result()
 
     # -- a lesson ----------------------------------------------------------------------------------------------------
@@ -93,6 +98,8 @@ class Chain(Assembler):
         assembled = [self.assemble(plan, teacher) for plan in plans]
         counters: list[Mapping[str, Any]] = [UNTRAINED for _ in plans]
         notes = [list(one.notes) for one in assembled]
+        if teacher is not None:
+            self.prepare(teacher, assembled[0].arm.recipe.batch_size, lambda text: self._note(notes, text))
         if assembled[0].trained:
             trainings = self._train([one.arm for one in assembled], stop, notes)
             counters = [figures(training.counters) for training in trainings]
@@ -101,19 +108,28 @@ class Chain(Assembler):
             if self.runtime.is_main:
                 self._finish_arm(one, one.arm.network, done, said)
 
+    def _note(self, notes: Sequence[list[str]], text: str) -> None:
+        """Say something of all arms of a lesson, and record it with each."""
+        for said in notes:
+            said.append(text)
+        self.log.message(text, "warning")
+
     def _train(self, arms: Sequence[Arm], stop: StopSignal, notes: Sequence[list[str]]) -> list[ArmTraining]:
         """One lesson; `notes` of each arm take what is to be said of it."""
         choices = Choices(self.run_dir.arm(arms[0].plan.name).state / "choices.json", write=self.runtime.is_main)
         size = self._chosen_micro_batch(arms, choices)
         around = self._surroundings()
         trainings: list[ArmTraining] = []
+        answers: Answers | None = None
         try:
             for arm in arms:
                 folder = self.run_dir.arm(arm.plan.name)
                 trainings.append(ArmTraining(dataclasses.replace(arm, micro_batch=size), folder, around))
-            teacher = arms[0].teacher
-            Lesson(trainings, None if teacher is None else Answers(teacher), around, stop).run()
+            answers = None if arms[0].teacher is None else self._answers(arms[0], arms[0].teacher)
+            Lesson(trainings, answers, around, stop).run()
         finally:
+            if answers is not None:
+                answers.close()
             for training in trainings:
                 training.close()
         together = ", ".join(arm.plan.name for arm in arms)
@@ -122,6 +138,20 @@ class Chain(Assembler):
             said += [f"batches of {training.recipe.batch_size} in parts of at most {size} images"] if size else []
             said += [f"trained together: {together}"] if len(arms) > 1 else []
         return trainings
+
+    def _answers(self, arm: Arm, teacher: Teacher) -> Answers:
+        """Where the teacher's answers come from: the teacher itself, or a cache of them."""
+        if arm.cycle is None:
+            return Answers(teacher)
+        plan = self.cache_plan(teacher, arm.cycle)
+        folder = self.cache_folder(teacher.name, arm.plan.generation)
+        self.log.message(f"teacher cache in '{folder}': {plan.describe()}")
+        key = self.cache_key(teacher, arm)
+        for turn in (True, False):
+            if self.runtime.is_main == turn:
+                answers = keep_answers(teacher, folder, key, plan, self.runtime.device, self.log.message, create=turn)
+            self.runtime.accelerator.wait_for_everyone()
+        return answers
 
     def _chosen_micro_batch(self, arms: Sequence[Arm], choices: Choices) -> int | None:
         """Most images in one forward pass, as this lesson began with it."""
@@ -164,6 +194,7 @@ class Chain(Assembler):
             "test": next(iter(tests.values()))[main] if tests else None,
             "tests": tests,
             "fidelity": {},
+            "speed": {"teacher": None if assembled.arm.teacher is None else assembled.arm.teacher.path()},
             **counters,
             "peak_memory_mb": round(peak_megabytes(self.runtime.device), 1),
             "notes": list(notes),

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import torch
 from torch import nn
 
 from densedistill.distill.arm import ArmPlan
 from densedistill.distill.assembly import Assembler
+from densedistill.distill.cache_files import require_space
+from densedistill.distill.caching import CachingAssembler
+from densedistill.distill.fast.strided_depthwise import rewrite_strided_depthwise
 from densedistill.distill.memory import PROBE_IMAGES, available_bytes
 from densedistill.distill.objective import Objective
 from densedistill.distill.plan import steps_per_epoch
@@ -43,11 +48,16 @@ class Trial:
         return self.steps * self.seconds_per_step
 
 
-class TrialChain(Assembler):
+class TrialChain(CachingAssembler):
     """Arms whose teachers are fresh networks: nothing has been trained yet."""
+
+    _taught_by: Mapping[str, nn.Module] = MappingProxyType({})
+    """Networks of arms that were just checked: they stand in for teachers, which take seconds to build."""
 
     def network_of(self, arm: str) -> nn.Module:
         """The network that `arm` would train, in evaluation mode."""
+        if arm in self._taught_by:
+            return self._taught_by[arm].eval()
         plan = next(plan for plan in self.plans if plan.name == arm)
         spec = self.resolved.config.network(plan.generation, plan.variant)
         network, _init, _trained = self._network(plan, spec)
@@ -66,22 +76,31 @@ class TrialChain(Assembler):
         for plan in self.plans:
             if plan.role in ("teacher", "student") and not self.run_dir.arm(plan.name).done:
                 assembled = self.assemble(plan)
+                if plan.variant is None:
+                    self._taught_by = {plan.name: assembled.arm.network}
                 if assembled.trained:
                     Objective(assembled.arm.terms)
                     if not fitted:
                         self.micro_batch([assembled.arm])
                     fitted = True
+                    if assembled.arm.teacher is not None and assembled.arm.cycle is not None:
+                        cache = self.cache_plan(assembled.arm.teacher, assembled.arm.cycle)
+                        require_space(self.cache_folder(assembled.arm.teacher.name, plan.generation), {}, cache)
 
     def try_arm(self, plan: ArmPlan) -> Trial:
         """Build `plan`'s arm and take two steps; the second one is timed."""
         assembled = self.assemble(plan)
-        arm = assembled.arm
+        arm, speed = assembled.arm, self.resolved.config.speed
         batch = sample_batch(self.data, arm.recipe.batch_size, self.runtime)
+        if arm.teacher is not None:
+            self.prepare(arm.teacher, arm.recipe.batch_size, self.log.message)
+        if speed.rewrite_depthwise:
+            rewrite_strided_depthwise(arm.network)
         estimate = estimate_memory(arm, sample_batch(self.data, PROBE_IMAGES, self.runtime), self.runtime)
         output = shapes(arm.network, (), {key: value[:2] for key, value in batch.items()}).output
         objective = Objective(arm.terms)
         step = DistillationStep(arm.network, arm.spec.taps if arm.teacher else (), objective).to(self.runtime.device)
-        optimizer = make_optimizer(arm.recipe, step.parameters())
+        optimizer = make_optimizer(arm.recipe, step.parameters(), fused=speed.fused_optimizer)
         step.train()
         seconds, losses = 0.0, {}
         for _ in range(2):

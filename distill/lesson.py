@@ -39,7 +39,8 @@ class Lesson:
     ) -> None:
         self.trainings, self.answers, self.around, self.stop = trainings, answers, around, stop
         first = trainings[0]
-        self.recipe, self.seed, self.steps_per_epoch = first.recipe, first.arm.seed, first.steps_per_epoch
+        self.recipe, self.seed, self.cycle = first.recipe, first.arm.seed, first.arm.cycle
+        self.steps_per_epoch = first.steps_per_epoch
 
     def run(self) -> None:
         """Train until every arm's last epoch or early stopping, and select their weights.
@@ -105,6 +106,7 @@ class Lesson:
             epoch=epoch,
             rank=runtime.rank,
             processes=runtime.processes,
+            cycle=self.cycle,
         )[first_step - epoch * self.steps_per_epoch :]
 
         def supplied() -> Iterator[Supply]:

@@ -73,6 +73,11 @@ class RunDir:
         """Sample panels for the report."""
         return self.path / "panels"
 
+    @property
+    def teacher_cache(self) -> Path:
+        """Kept teacher outputs, while the run is not complete."""
+        return self.path / "teacher_cache"
+
     def arm(self, name: str) -> ArmDir:
         """The folder of arm `name`."""
         return ArmDir(self.path / name)

@@ -10,15 +10,15 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import torch
-from accelerate import Accelerator
-from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
 from torch import distributed, nn
 
 from densedistill.distill.errors import RequestError
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 Precision = Literal["auto", "fp32", "bf16", "fp16"]
 Module = TypeVar("Module", bound=nn.Module)
@@ -132,6 +132,14 @@ def place(module: Module, device: torch.device, *, channels_last: bool) -> Modul
     return module.to(device=device)
 
 
+def synchronise(device: torch.device) -> None:
+    """Wait until `device` has done what it was given: a clock read before that tells nothing."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
 def is_first_process() -> bool:
     """Whether this process speaks for all that `torchrun` started; known before and after they have joined."""
     return int(os.environ.get("RANK", "0")) == 0
@@ -143,6 +151,10 @@ def start_runtime(device: str, precision: Precision) -> Runtime:
     Raises:
         RequestError: the device or the precision is not to be had here.
     """
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+    from accelerate.utils import DistributedDataParallelKwargs
+
     resolved = resolve_device(device)
     chosen = resolve_precision(precision, resolved)
     # Accelerate keeps one state for a process: it refuses a second precision and keeps the first device, unasked.

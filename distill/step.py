@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from densedistill.distill.objective import Objective
@@ -19,13 +20,21 @@ class DistillationStep(nn.Module):
         self.student = student
         self.objective = objective
         self._tapped = Tapped(student, taps)
+        self._answer: Callable[[Tensor], Prediction] = self._tapped
 
     def forward(self, batch: Batch, teacher: Prediction | None) -> dict[str, Tensor]:
         """Unweighted scalar losses by term name; `total` is their weighted sum."""
-        answer = self._tapped(batch["input"])
+        answer = self._answer(batch["input"])
         student = Prediction(output=answer.output.float(), taps=answer.taps)
         losses = self.objective(StepOutputs(batch=batch, student=student, teacher=teacher))
         return {**losses, "total": self.objective.total(losses)}
+
+    def compile_student(self, *, on: bool = True, backend: str = "inductor") -> None:
+        """Compile the student's forward and backward pass, at the next call; or go back to running it eagerly.
+
+        The network itself stays as it is: it is evaluated, saved and averaged eagerly.
+        """
+        self._answer = torch.compile(self._tapped.__call__, dynamic=False, backend=backend) if on else self._tapped
 
     def close(self) -> None:
         """Remove the taps, so that the student can be used elsewhere."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from densedistill.distill.fast.prepared import PreparedTeacher
+from densedistill.distill.fast.teacher import TeacherOptions, prepare_teacher
 from densedistill.distill.outputs import Batch, Prediction
+from densedistill.distill.runtime import Runtime
+from densedistill.distill.speed import Speed
 from densedistill.distill.taps import Tapped
 
 
@@ -27,13 +31,42 @@ class Teacher:
         self.taps = tuple(taps)
         self._autocast = autocast
         self._tapped = Tapped(self.network, taps)
+        self.prepared: PreparedTeacher | None = None
+        """The copy that answers in the network's place, once `prepare` has made it."""
+
+    def prepare(self, batch: Batch, speed: Speed, runtime: Runtime, say: Callable[[str], None]) -> None:
+        """Take the shortcuts of `speed` that are exact enough on `batch`; `say` is told what is left out."""
+        options = TeacherOptions(
+            fold_batch_norm=speed.fold_batch_norm,
+            half_teacher=speed.half_teacher,
+            channels_last=speed.channels_last,
+        )
+        self.prepared = prepare_teacher(
+            self.network, self.taps, teacher_input(batch), options, runtime.device, runtime.precision, say
+        )
 
     def __call__(self, batch: Batch) -> Prediction:
-        """The teacher's prediction for `batch`, as ordinary float32 tensors that need no gradient."""
-        with torch.inference_mode(), self._autocast():
-            answer = self._tapped(batch.get("teacher_input", batch["input"]))
+        """The teacher's prediction for `batch`, as ordinary tensors that need no gradient; the output is float32."""
+        answer = self._answer(teacher_input(batch))
         # An inference tensor may not be saved for backward, which a loss has to do; a copy made outside may.
         return Prediction(
             output=answer.output.clone().float(),
             taps={path: feature.clone() for path, feature in answer.taps.items()},
         )
+
+    def _answer(self, images: Tensor) -> Prediction:
+        if self.prepared is not None:
+            return self.prepared(images)
+        with torch.inference_mode(), self._autocast():
+            return self._tapped(images)
+
+    def path(self) -> Mapping[str, object]:
+        """How it answers, for the record: shortcuts taken, and how far they lead from the plain float32 teacher."""
+        if self.prepared is None:
+            return {"shortcuts": [], "deviations": {}}
+        return {"shortcuts": list(self.prepared.parts), "deviations": dict(self.prepared.deviations)}
+
+
+def teacher_input(batch: Batch) -> Tensor:
+    """The images that the teacher sees."""
+    return batch.get("teacher_input", batch["input"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from densedistill.distill.counters import Best, Counters, Meter, Selection
 from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RunFailedError
 from densedistill.distill.evaluation import Evaluation, evaluate
+from densedistill.distill.fast.strided_depthwise import rewrite_strided_depthwise
 from densedistill.distill.memory import PROBE_IMAGES
 from densedistill.distill.micro_batches import pieces
 from densedistill.distill.objective import Objective, without_teacher
@@ -33,7 +35,7 @@ from densedistill.distill.plan import steps_per_epoch
 from densedistill.distill.probe import sample_batch
 from densedistill.distill.progress import RunLog
 from densedistill.distill.run_dir import ArmDir
-from densedistill.distill.runtime import Runtime, place
+from densedistill.distill.runtime import Runtime, place, synchronise
 from densedistill.distill.schedule import Schedule, make_optimizer
 from densedistill.distill.seeds import derive
 from densedistill.distill.spec import TaskSpec
@@ -98,6 +100,7 @@ class ArmTraining:
             higher_is_better=around.spec.metric.higher_is_better,
         )
         self._guards = self._guard_gradients()
+        self._rewrite = rewrite_strided_depthwise(arm.network) if around.speed.rewrite_depthwise else None
         self.checkpoint = Checkpoint(folder.state / "state.pt", self._parts(), self.runtime.environment())
 
     @property
@@ -135,6 +138,22 @@ class ArmTraining:
             self.meter.add(losses, norm)
         self.counters.step += 1
         return total
+
+    def gradient_seconds(self, batch: Batch, taught: Prediction | None, *, repeats: int = 2) -> float:
+        """The shortest time of `repeats` passes forward and backward, which leave everything as it was before."""
+        buffers = {name: value.clone() for name, value in self.step_module.named_buffers()}
+        shortest = math.inf
+        for _ in range(repeats):
+            synchronise(self.runtime.device)
+            started = time.perf_counter()
+            self._gradients(batch, taught)
+            synchronise(self.runtime.device)
+            shortest = min(shortest, time.perf_counter() - started)
+            self.optimizer.zero_grad()
+        with torch.no_grad():
+            for name, value in self.step_module.named_buffers():
+                value.copy_(buffers[name])
+        return shortest
 
     def _gradients(self, batch: Batch, taught: Prediction | None) -> dict[str, Tensor]:
         """Leave the batch's gradient with the parameters; returns its losses, detached."""
@@ -345,5 +364,7 @@ class ArmTraining:
         """Release hooks and what Accelerate holds."""
         for guard in self._guards:
             guard.remove()
+        if self._rewrite is not None:
+            self._rewrite.undo()
         self.step_module.close()
         self.runtime.accelerator.free_memory()

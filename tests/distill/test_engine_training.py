@@ -185,7 +185,8 @@ def test_a_loss_that_is_not_finite_is_named(tiny: ModuleType, tmp_path: Path, mo
     def spoil(training: ArmTraining, batch: Any, taught: Any) -> Any:
         assert training.arm.teacher is not None
         with torch.no_grad():
-            training.arm.teacher.network.get_parameter("head.2.bias").fill_(float("nan"))
+            assert training.arm.teacher.prepared is not None
+            training.arm.teacher.prepared.module.get_parameter("head.2.bias").fill_(float("nan"))
         return training.arm.teacher(batch)
 
     chain = tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path, {"controls": []})

@@ -1,5 +1,12 @@
 """Losses: pure functions of tensors, and the same as terms of an objective."""
 
+from densedistill.distill.losses.alignment import aligned
+from densedistill.distill.losses.contrast import ContrastiveDistillation, nce_loss
+from densedistill.distill.losses.feature_attention import attention_loss
+from densedistill.distill.losses.feature_heads import LogitHead
+from densedistill.distill.losses.feature_hint import HintRegression, hint_loss
+from densedistill.distill.losses.feature_reused import ReusedClassifier, simkd_loss
+from densedistill.distill.losses.feature_variational import VariationalDistillation, vid_loss
 from densedistill.distill.losses.features import FeatureMatching, as_map, feature_mse, to_smaller
 from densedistill.distill.losses.images import Perceptual, l1, perceptual_l1
 from densedistill.distill.losses.logit_labelled import mixed_dkd_loss, nkd_loss, ofa_loss
@@ -14,6 +21,8 @@ from densedistill.distill.losses.logit_temperature import (
 from densedistill.distill.losses.logit_transformed import wttm_loss
 from densedistill.distill.losses.logits import dkd_loss, dkd_per_image, kd_loss, mixed_cross_entropy
 from densedistill.distill.losses.maps import probability_mse, weighted_bce
+from densedistill.distill.losses.relation import pkt_loss, rkd_angle_loss, rkd_distance_loss, rkd_loss, similarity_loss
+from densedistill.distill.losses.review import AttentionFusion, ReviewDistillation, hcl_loss
 from densedistill.distill.losses.terms import (
     DecoupledLogits,
     DistilledLogits,
@@ -27,18 +36,27 @@ from densedistill.distill.losses.terms import (
 )
 
 __all__ = [
+    "AttentionFusion",
+    "ContrastiveDistillation",
     "CurriculumTemperature",
     "DecoupledLogits",
     "DistilledLogits",
     "FeatureMatching",
     "HardLabels",
     "HardMaps",
+    "HintRegression",
+    "LogitHead",
     "Perceptual",
     "Reconstruction",
+    "ReusedClassifier",
+    "ReviewDistillation",
     "SoftMaps",
     "TaughtReconstruction",
     "TermFunction",
+    "VariationalDistillation",
+    "aligned",
     "as_map",
+    "attention_loss",
     "blend",
     "ctkd_loss",
     "curriculum",
@@ -46,18 +64,28 @@ __all__ = [
     "dkd_loss",
     "dkd_per_image",
     "feature_mse",
+    "hcl_loss",
+    "hint_loss",
     "kd_loss",
     "l1",
     "mixed_cross_entropy",
     "mixed_dkd_loss",
     "mlkd_loss",
+    "nce_loss",
     "nkd_loss",
     "ofa_loss",
     "perceptual_l1",
+    "pkt_loss",
     "probability_mse",
     "reverse_gradient",
+    "rkd_angle_loss",
+    "rkd_distance_loss",
+    "rkd_loss",
+    "similarity_loss",
+    "simkd_loss",
     "standardise",
     "to_smaller",
+    "vid_loss",
     "weighted_bce",
     "wttm_loss",
 ]

@@ -85,7 +85,7 @@ def nkd_loss(
     """Normalised distillation: -t_y log s_y - γ T² Σ_{k≠y} N(t_k) log N(s_k), mean over the batch.
 
     Yang, Zeng, Li, Zhang, Yuan and Li, "From Knowledge Distillation to Self-Knowledge Distillation: A Unified
-    Approach with Normalized Loss and Customized Soft Labels", ICCV 2023, section 3.1. t and s are probabilities
+    Approach with Normalized Loss and Customized Soft Labels", ICCV 2023, section 3. t and s are probabilities
     at temperature 1; N are the non-target classes' at T, divided by their sum. Both parts are cross-entropies, so
     a perfect student's loss is the teacher's entropy, not 0. Used beside the cross-entropy of the label.
 
@@ -137,7 +137,7 @@ def ofa_loss(
     """One-for-all distillation: -((1 + t_y)^γ - 1) log s_y - Σ_{k≠y} t_k^γ log s_k, mean over the batch.
 
     Hao, Guo, Han, Tang, Hu, Wang and Xu, "One-for-All: Bridge the Gap Between Heterogeneous Architectures in
-    Knowledge Distillation", NeurIPS 2023, section 3.3, as the authors' code computes it, which the paper's tables
+    Knowledge Distillation", NeurIPS 2023, section 3, as the authors' code computes it, which the paper's tables
     come from. It differs from the printed loss twice: the cross-entropy of the label, which makes the paper's
     first factor (1 + t_y)^γ, is a term of its own here and there, and t_k^γ stands for t_k. At γ = 1 it is the
     cross-entropy against the teacher; above 1 it leans towards the label where the teacher is sure of it.

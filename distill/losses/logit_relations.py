@@ -111,5 +111,6 @@ def _levels(student_BK: Tensor, teacher_BK: Tensor, temperature: float) -> Tenso
 def _uncorrelated(rows: Tensor, others: Tensor) -> Tensor:
     """1 - Pearson's correlation of each row of one with the same row of the other, mean over rows."""
     rows, others = rows - rows.mean(dim=1, keepdim=True), others - others.mean(dim=1, keepdim=True)
-    correlation = (rows * others).sum(dim=1) / (rows.norm(dim=1) * others.norm(dim=1) + _EPSILON)
+    lengths = torch.linalg.vector_norm(rows, dim=1) * torch.linalg.vector_norm(others, dim=1)
+    correlation: Tensor = (rows * others).sum(dim=1) / (lengths + _EPSILON)
     return 1 - correlation.mean()

@@ -21,7 +21,7 @@ def ctkd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: Tenso
     """`kd_loss` at a temperature that is a tensor and has a gradient: τ² KL(teacher ‖ student).
 
     Li, Li, Yang, Zhao, Song, Luo, Li and Yang, "Curriculum Temperature for Knowledge Distillation", AAAI 2023,
-    section 3. The gradient with respect to τ passes through τ² too, as in the authors' code.
+    "Adversarial Distillation". The gradient with respect to τ passes through τ² too, as in the authors' code.
 
     Args:
         student_logits: (B, K), K >= 2.
@@ -48,7 +48,7 @@ def ctkd_loss(student_logits: Tensor, teacher_logits: Tensor, temperature: Tenso
 def curriculum(epoch: float, epochs: float = 10.0) -> float:
     """How strongly the temperature works against the student, λ: from 0 to 1 on half a cosine.
 
-    Li et al. 2023, section 3.2: an easy task first. λ = (1 - cos(π min(epoch, E) / E)) / 2.
+    Li et al. 2023, "Curriculum Temperature": an easy task first. λ = (1 - cos(π min(epoch, E) / E)) / 2.
 
     Args:
         epoch: epochs done, >= 0, not necessarily whole. The authors count from 1 in the first epoch.
@@ -65,8 +65,8 @@ def curriculum(epoch: float, epochs: float = 10.0) -> float:
 def reverse_gradient(values: Tensor, strength: float) -> Tensor:
     """`values` as they are, with a gradient multiplied by -strength.
 
-    The gradient reversal layer of Ganin and Lempitsky, "Unsupervised Domain Adaptation by Backpropagation", 2015,
-    equations 10 and 11. A minimiser of the loss then maximises it over whatever `values` depend on.
+    The gradient reversal layer of Ganin and Lempitsky, "Unsupervised Domain Adaptation by Backpropagation", 2015.
+    A minimiser of the loss then maximises it over whatever `values` depend on.
     """
     constant = values.detach()
     return constant + strength * (constant - values)
@@ -75,8 +75,8 @@ def reverse_gradient(values: Tensor, strength: float) -> Tensor:
 class CurriculumTemperature(nn.Module):
     """The global temperature of CTKD, one trainable number: τ = start + span σ(θ), with θ = 1 at first.
 
-    Li et al. 2023, section 3.1. Its gradient is reversed, so the optimizer that makes the loss small makes it large
-    over τ. `start` 1 and `span` 20 are the paper's: τ begins at 15.6 and stays between 1 and 21.
+    Li et al. 2023, "Learnable Temperature Module". Its gradient is reversed, so the optimizer that makes the loss
+    small makes it large over τ. `start` 1 and `span` 20 are the paper's: τ begins at 15.6 and stays in 1 to 21.
     """
 
     def __init__(self, start: float = 1.0, span: float = 20.0) -> None:

@@ -1,6 +1,7 @@
 """Networks by name: our own and plugins' by registration, whole libraries by prefix.
 
-A library is imported when a network of its family is first built, described or measured, never before.
+A library is imported when a network of its family is first built or measured, never before: to describe a family is to
+read its builder's signature.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ def network_names() -> list[str]:
 
 
 def describe_networks() -> list[NetworkInfo]:
-    """Every family and registered network with its arguments. Imports the families' libraries."""
+    """Every family and registered network with its arguments."""
     families = [
         NetworkInfo(name=f.pattern, summary=f.summary, arguments=_describe_arguments(f.load("build")))
         for f in sorted(_FAMILIES.values(), key=lambda family: family.pattern)

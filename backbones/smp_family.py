@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-import segmentation_models_pytorch as smp
-import timm
 from safetensors.torch import load_file
-from segmentation_models_pytorch.base import SegmentationModel
-from segmentation_models_pytorch.encoders import encoders, get_encoder
 from torch import nn
 
 from densedistill.backbones.errors import NetworkError, WeightsUnavailableError, unknown_name
 from densedistill.backbones.fetch import hub_file
 from densedistill.backbones.spec import RANDOM, Built, PositiveInt
+
+if TYPE_CHECKING:
+    from segmentation_models_pytorch.base import SegmentationModel
 
 
 def build(
@@ -78,6 +78,10 @@ def size_multiple(name: str, arguments: Mapping[str, object]) -> int:
 
 
 def _split(name: str) -> tuple[type[SegmentationModel], str]:
+    import segmentation_models_pytorch as smp
+    import timm
+    from segmentation_models_pytorch.encoders import encoders
+
     architectures: dict[str, type[SegmentationModel]] = smp.MODEL_ARCHITECTURES_MAPPING
     architecture, dash, encoder = name.partition("-")
     if not dash or not encoder:
@@ -127,6 +131,8 @@ def _decoder_channels(
 
 
 def _pretrained_encoder(name: str, in_channels: int, depth: int) -> nn.Module:
+    from segmentation_models_pytorch.encoders import encoders, get_encoder
+
     if name.startswith("tu-"):
         from densedistill.backbones.timm_family import fetch_weights
 

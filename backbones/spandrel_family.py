@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
 from torch import nn
 
 from densedistill.backbones.errors import NetworkError
 from densedistill.backbones.spec import Built
 from densedistill.backbones.weights import read_state_dict
+
+if TYPE_CHECKING:
+    from spandrel import ImageModelDescriptor
 
 
 def build(name: str, fetch: bool) -> Built:
@@ -36,6 +39,8 @@ def size_multiple(name: str, arguments: Mapping[str, object]) -> int:
 
 
 def _read(path: Path) -> ImageModelDescriptor[nn.Module]:
+    from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+
     state = read_state_dict(path)
     try:
         descriptor = ModelLoader(device="cpu").load_from_state_dict(dict(state))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import timm
-from timm.models import PretrainedCfg, ResNet, get_pretrained_cfg
 from torch import nn
 
 from densedistill.backbones.errors import NetworkError, WeightsUnavailableError, unknown_name
@@ -19,6 +17,9 @@ from densedistill.backbones.stems import (
     stem_stride,
     wanted_stem,
 )
+
+if TYPE_CHECKING:
+    from timm.models import PretrainedCfg
 
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
@@ -48,6 +49,8 @@ def build(
         NetworkError: unknown name, or a stem that the family does not have.
         WeightsUnavailableError: `fetch`, and the weights cannot be had.
     """
+    import timm
+
     config = _config(name)
     overlay = {"file": str(_fetch(name, config))} if fetch else None
     model = timm.create_model(
@@ -81,6 +84,9 @@ def fetch_weights(name: str) -> None:
 
 
 def _config(name: str) -> PretrainedCfg:
+    import timm
+    from timm.models import PretrainedCfg, get_pretrained_cfg
+
     architecture, _, tag = name.partition(".")
     if not timm.is_model(architecture):
         raise NetworkError(unknown_name("timm network", architecture, timm.list_models()))
@@ -102,6 +108,8 @@ def _fetch(name: str, config: PretrainedCfg) -> str:
 
 
 def _stem_family(name: str, model: nn.Module) -> StemFamily | None:
+    from timm.models import ResNet
+
     if isinstance(model, ResNet):
         return "resnet"
     return "mobilenetv2" if name.startswith("mobilenetv2_") else None

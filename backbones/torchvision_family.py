@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-import torchvision.models as zoo
 from torch import Tensor, nn
-from torchvision.models import MobileNetV2, ResNet, WeightsEnum
 
 from densedistill.backbones.errors import NetworkError, WeightsUnavailableError, unknown_name
 from densedistill.backbones.fetch import url_file
@@ -21,6 +19,9 @@ from densedistill.backbones.stems import (
     wanted_stem,
 )
 from densedistill.backbones.weights import read_state_dict
+
+if TYPE_CHECKING:
+    from torchvision.models import WeightsEnum
 
 # In training these return a tuple with auxiliary logits, which no loss here reads.
 _WITH_AUXILIARY_OUTPUTS = {"googlenet", "inception_v3"}
@@ -48,6 +49,8 @@ def build(
         NetworkError: unknown name, or a stem that the family does not have.
         WeightsUnavailableError: `fetch`, and the weights cannot be had.
     """
+    import torchvision.models as zoo
+
     choices = [known for known in zoo.list_models(module=zoo) if known not in _WITH_AUXILIARY_OUTPUTS]
     if name not in choices:
         raise NetworkError(unknown_name("torchvision network", name, choices))
@@ -60,7 +63,7 @@ def build(
     chosen = wanted_stem(f"torchvision/{name}", family, stem, input_size)
     if chosen != "imagenet" and family == "resnet" and make_small_resnet_stem(model, stride=stem_stride(chosen)):
         random_parts.insert(0, "stem")
-    if chosen != "imagenet" and isinstance(model, MobileNetV2):
+    if chosen != "imagenet" and family == "mobilenetv2":
         first = cast(nn.Conv2d, cast(nn.Sequential, model.features[0])[0])
         make_small_mobilenetv2_stem(first, stride=stem_stride(chosen))
     init = describe_init(published.source, random_parts=random_parts) if published else RANDOM
@@ -74,6 +77,8 @@ class _Published:
 
 
 def _fetch(name: str, input_size: int | None) -> _Published:
+    import torchvision.models as zoo
+
     weights: WeightsEnum | None = getattr(zoo.get_model_weights(name), "DEFAULT", None)
     if weights is None:
         raise WeightsUnavailableError(f"torchvision publishes no weights for {name}")
@@ -103,6 +108,8 @@ def _is_sized(name: str) -> bool:
 
 
 def _stem_family(model: nn.Module) -> StemFamily | None:
+    from torchvision.models import MobileNetV2, ResNet
+
     if isinstance(model, ResNet):
         return "resnet"
     return "mobilenetv2" if isinstance(model, MobileNetV2) else None

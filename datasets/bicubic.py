@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Border = Literal["replicate", "symmetric"]
 """What lies beyond the edge. Releases of MATLAB differ: the LR files of Set5 and B100 come from one that repeats the
@@ -61,6 +63,8 @@ def _weights(source: int, result: int, border: Border) -> tuple[np.ndarray, np.n
 
 @lru_cache(maxsize=256)
 def _sparse_matrix(source: int, result: int, border: Border) -> csr_array:
+    from scipy.sparse import csr_array
+
     places, weights = _weights(source, result, border)
     starts = np.arange(result + 1) * places.shape[1]
     matrix = csr_array((weights.ravel(), places.ravel(), starts), shape=(result, source))

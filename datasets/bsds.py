@@ -9,8 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy.io import loadmat
-from scipy.io.matlab import MatReadError
 
 from densedistill.datasets.base import DataError
 from densedistill.datasets.pixels import by_stem, image_files
@@ -28,7 +26,6 @@ _UNREADABLE = (
     NotImplementedError,
     zipfile.BadZipFile,
     zlib.error,
-    MatReadError,
 )
 
 
@@ -113,8 +110,15 @@ def _from_npz(path: Path) -> Annotations:
 
 
 def _from_mat(path: Path) -> Annotations:
+    from scipy.io import loadmat
+    from scipy.io.matlab import MatReadError
+
+    try:
+        content = loadmat(str(path))
+    except MatReadError as error:
+        raise ValueError(str(error)) from error
     # `groundTruth` is a 1 x n cell; each cell holds a 1 x 1 struct with the two matrices.
-    structs = [cell[0, 0] for cell in loadmat(str(path))["groundTruth"].ravel()]
+    structs = [cell[0, 0] for cell in content["groundTruth"].ravel()]
     return _checked(
         [np.asarray(struct["Boundaries"]) for struct in structs],
         [np.asarray(struct["Segmentation"]) for struct in structs],

@@ -12,7 +12,6 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from torchvision.datasets import CIFAR10, CIFAR100
 
 from densedistill.datasets.archives import encoded_by_folder, joint_digest, read_archive, read_archives
 from densedistill.datasets.base import DataError
@@ -35,8 +34,8 @@ class _Layout:
     label_key: str
     classes_key: str
     normalisation: tuple[tuple[float, ...], tuple[float, ...]]
-    torchvision: type[CIFAR10]
-    """Knows the address and checksums of the archive."""
+    torchvision: str
+    """The class of torchvision.datasets that knows the address and checksums of the archive."""
 
 
 _CIFAR10 = _Layout(
@@ -49,7 +48,7 @@ _CIFAR10 = _Layout(
     label_key="labels",
     classes_key="label_names",
     normalisation=((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
-    torchvision=CIFAR10,
+    torchvision="CIFAR10",
 )
 _CIFAR100 = _Layout(
     name="cifar100",
@@ -61,7 +60,7 @@ _CIFAR100 = _Layout(
     label_key="fine_labels",
     classes_key="fine_label_names",
     normalisation=((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
-    torchvision=CIFAR100,
+    torchvision="CIFAR100",
 )
 
 
@@ -100,8 +99,10 @@ def _read(layout: _Layout, root: Path, download: bool) -> ClassificationSource:
 
 def _download(layout: _Layout, root: Path) -> None:
     """Fetch and unpack the authors' archive through torchvision, which verifies its checksum."""
+    from torchvision import datasets
+
     try:
-        layout.torchvision(root, download=True)
+        getattr(datasets, layout.torchvision)(root, download=True)
     except (OSError, RuntimeError) as error:
         raise DataError(
             f"could not download {layout.name} to {root} ({error}); put {layout.archive} there yourself"

@@ -10,7 +10,6 @@ import hashlib
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.special import betaincinv
 from torch import Tensor
 
 from densedistill.datasets.base import Batch, ViewPlan
@@ -56,6 +55,8 @@ def mix_batch(
     inputs = batch["input"]
     kept = 1.0
     if mixed < probability:
+        from scipy.special import betaincinv
+
         if cutmix is not None and (mixup is None or method < 0.5):
             lam = float(betaincinv(cutmix.beta, cutmix.beta, share))
             inputs, kept = _paste_box(inputs, inputs[partner], lam, (center[0], center[1]))

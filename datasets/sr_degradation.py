@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from scipy.ndimage import gaussian_filter
 
 from densedistill.datasets.bicubic import imresize_8bit, round_8bit
 
@@ -36,6 +35,8 @@ def degrade(pixels_HWC: np.ndarray, scale: int, degradation: Degradation) -> np.
     height, width = pixels_HWC.shape[0] // scale, pixels_HWC.shape[1] // scale
     source = pixels_HWC[: height * scale, : width * scale]
     if degradation.blur_sigma:
+        from scipy.ndimage import gaussian_filter
+
         sigma = degradation.blur_sigma
         blurred = gaussian_filter(source.astype(np.float64), (sigma, sigma, 0.0), mode="nearest")
         source = round_8bit(blurred)

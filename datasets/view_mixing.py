@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.special import betaincinv
 from torch import Tensor
 
 from densedistill.datasets.base import Batch, BatchPlan, ViewPlan
@@ -74,9 +73,20 @@ def draw_mixes(
             others + (others >= own) if images > 1 else others, (partner_view * _PARTNER_VIEWS).astype(np.int64)
         ),
         cut=cut,
-        share=betaincinv(beta, beta, quantile),
+        share=_beta_quantiles(beta, quantile),
         centers=np.stack(center, axis=1),
     )
+
+
+def _beta_quantiles(beta: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """(M,) values that Beta(beta, beta) stays below with probability `share`; both arguments (M,)."""
+    if not len(share):
+        return share
+    # A training without mixing comes here with every batch: it shall not pay for the import.
+    from scipy.special import betaincinv
+
+    quantiles: np.ndarray = betaincinv(beta, beta, share)
+    return quantiles
 
 
 def mix_views(batch: Batch, partners: Tensor, labels: Tensor, mixes: ViewMixes) -> Batch:

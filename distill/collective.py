@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TypeVar
 
 import torch
-from accelerate.utils import broadcast_object_list
 from torch import distributed
 
 from densedistill.distill.counters import Meter
@@ -31,6 +30,8 @@ def from_main(value: Value) -> Value:
     """The main process's `value`, on every process."""
     if not joined():
         return value
+    from accelerate.utils import broadcast_object_list
+
     box = [value]
     broadcast_object_list(box)
     return box[0]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
-
-from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker
+from typing import TYPE_CHECKING, Any
 
 from densedistill.distill.errors import RequestError
+
+if TYPE_CHECKING:
+    from accelerate.tracking import GeneralTracker
 
 
 class Trackers:
@@ -55,6 +56,8 @@ class Trackers:
 
 
 def _start(name: str, folder: Path) -> GeneralTracker:
+    from accelerate.tracking import LOGGER_TYPE_TO_CLASS
+
     kind = LOGGER_TYPE_TO_CLASS[name]
     tracker = kind("tensorboard", logging_dir=folder) if name == "tensorboard" else kind("densedistill")
     tracker.start()

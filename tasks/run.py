@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from densedistill import backbones
+from densedistill.distill import report
 from densedistill.distill.chain import Chain
 from densedistill.distill.collective import from_main
 from densedistill.distill.config import Resolved, differences
@@ -19,7 +20,6 @@ from densedistill.distill.files import is_temporary
 from densedistill.distill.guard import naming_failures
 from densedistill.distill.panels import write_panels
 from densedistill.distill.progress import RichLog, RunLog, SilentLog
-from densedistill.distill.report import write_report
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import Runtime, start_runtime
 from densedistill.distill.trackers import Trackers
@@ -82,9 +82,9 @@ def run(
 ) -> Result:
     """Distil: train the chain's generations and its control arms, and write the run folder.
 
-    Arguments left None keep the preset's value. `exact` computes in float32 and takes no shortcut. `settings` are fields
-    of the configuration by dotted path (`{"method.alpha": 0.5}`). `log` receives the course of the run; None shows
-    progress on stderr.
+    Arguments left None keep the preset's value. `exact` computes in float32 and takes no shortcut. `settings` are
+    fields of the configuration by dotted path (`{"method.alpha": 0.5}`). `log` receives the course of the run; None
+    shows progress on stderr.
 
     Raises:
         RequestError, DataError, NetworkError: the request is wrong; one sentence says what to give instead.
@@ -169,7 +169,7 @@ def _run(
         trackers.close()
     if runtime.is_main:
         write_panels(chain)
-        write_report(run_dir.path)
+        report.write_report(run_dir.path)
     runtime.accelerator.wait_for_everyone()
     return Result(run_dir.path, result)
 

@@ -1,5 +1,19 @@
 """The report of a run, made from nothing but the files in its folder."""
 
-from densedistill.distill.report.page import write_report
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from densedistill.distill.report.page import write_report
 
 __all__ = ["write_report"]
+
+
+def __getattr__(name: str) -> object:
+    """Import what `__all__` names when it is first asked for: a table in a terminal needs no template."""
+    if name == "write_report":
+        from densedistill.distill.report.page import write_report
+
+        return write_report
+    raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

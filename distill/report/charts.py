@@ -1,4 +1,7 @@
-"""The report's figures, drawn by matplotlib without pyplot and returned as self-contained SVG."""
+"""The report's figures, drawn by matplotlib without pyplot and returned as self-contained SVG.
+
+Matplotlib is imported when the first figure is drawn: a run imports this module at its start, and draws at its end.
+"""
 
 from __future__ import annotations
 
@@ -7,16 +10,15 @@ import io
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+from typing import TYPE_CHECKING, Any
 
 from densedistill.distill.report import words
 from densedistill.distill.report.facts import ArmFacts, EpochFacts, RunFacts
 from densedistill.distill.report.summary import Basis, basis, partner
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe and Ito 2008, "Color Universal Design", without black and yellow: apart for every common colour vision.
 _PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B6B6B")
@@ -127,6 +129,8 @@ def _curves(
     series = {arm: points for arm, points in found.items() if points}
     if not series:
         return None
+    from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
+
     figure, axes = _canvas()
     looks = strokes([arm.arm for arm in run.arms])
     for arm, points in series.items():
@@ -167,6 +171,8 @@ def _by_size(run: RunFacts, on: Basis) -> Chart | None:
     sized = [arm for arm in run.arms if arm.params and math.isfinite(_place(arm, on)[1])]
     if len(sized) < 2:
         return None
+    from matplotlib.ticker import NullLocator
+
     figure, axes = _canvas()
     looks = strokes([arm.arm for arm in run.arms])
     for arm in sized:
@@ -262,7 +268,10 @@ def _bar(axes: Axes, place: int, retention: float, stroke: Stroke) -> None:
 
 
 def _canvas() -> tuple[Figure, Axes]:
-    with matplotlib.rc_context(_STYLE):
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(_STYLE):
         figure = Figure(figsize=(5.6, 3.2), layout="constrained")
         axes = figure.subplots()
         axes.ticklabel_format(axis="y", useOffset=False)
@@ -271,7 +280,9 @@ def _canvas() -> tuple[Figure, Axes]:
 
 def _encode(figure: Figure) -> str:
     """The figure as a data URI: an image of its own, so that ids of two figures cannot meet."""
+    from matplotlib import rc_context
+
     written = io.BytesIO()
-    with matplotlib.rc_context(_STYLE):
+    with rc_context(_STYLE):
         figure.savefig(written, format="svg", metadata={"Date": None})
     return f"data:image/svg+xml;base64,{base64.b64encode(written.getvalue()).decode('ascii')}"

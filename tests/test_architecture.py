@@ -79,7 +79,10 @@ def test_helpers_find_what_they_look_for(tmp_path: Path) -> None:
     ("statement", "heavy"),
     [
         ("import densedistill.distill", ("torch",)),
-        ("from densedistill.tools import distill, evaluate, export; distill.parser()", ("torch", "numpy", "pydantic")),
+        (
+            "from densedistill.tools import benchmark, distill, evaluate, export; distill.parser()",
+            ("torch", "numpy", "pydantic"),
+        ),
         ("import densedistill.backbones", ("timm", "segmentation_models_pytorch", "spandrel")),
     ],
 )

@@ -21,6 +21,7 @@ from densedistill.tools.benchmark_report import (
     SCHEMA,
     Bound,
     bound_document,
+    phases_table,
     ratios_table,
     rows_document,
     rows_table,
@@ -30,7 +31,7 @@ from densedistill.tools.benchmark_request import BenchmarkRequest, Rounds, Sweep
 from densedistill.tools.benchmark_rows import applicable
 from densedistill.tools.benchmark_workload import STUDENT, TEACHER, Workload, prepare
 
-_WIDTH = 116
+_WIDTH = 122
 
 
 def benchmark(options: argparse.Namespace, command: Sequence[str]) -> int:
@@ -81,6 +82,9 @@ def _show(document: dict[str, Any]) -> None:
     console.print(rows_table(document, title))
     if any(value is not None for value in document["ratios"].values()):
         console.print(ratios_table(document))
+    phases = phases_table(document)
+    if phases is not None:
+        console.print(phases)
     console.print(f"matrix peak in TFLOP/s: {peaks}", soft_wrap=True)
     for row in document["rows"]:
         for note in row["notes"]:

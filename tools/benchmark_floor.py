@@ -65,6 +65,9 @@ class FloorRow:
         for _ in range(count):
             self.step()
 
+    def close(self) -> None:
+        """Nothing was started."""
+
     def _answering(self, ask: Ask) -> Callable[[], Prediction]:
         def answer() -> Prediction:
             with torch.no_grad():

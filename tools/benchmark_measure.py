@@ -30,6 +30,8 @@ class Figures:
     laps: tuple[Lap, ...]
     steps: int
     """Optimiser steps in a lap."""
+    phases: Mapping[str, float] | None = None
+    """Seconds of a step in each of its phases, measured apart from the laps."""
 
     @property
     def speeds(self) -> list[float]:
@@ -60,9 +62,16 @@ def measure(names: Sequence[str], request: BenchmarkRequest, rounds: Rounds, say
             rows[name] = stack.enter_context(RowProcess(name, request, rounds.warmup))
             say(f"{name}: ready after {rows[name].ready.seconds:.1f} s")
         laps = interleaved({name: row.lap for name, row in rows.items()}, rounds, say)
-    return tuple(
-        Figures(name=name, ready=row.ready, laps=tuple(laps[name]), steps=rounds.steps) for name, row in rows.items()
-    )
+        return tuple(
+            Figures(
+                name=name,
+                ready=row.ready,
+                laps=tuple(laps[name]),
+                steps=rounds.steps,
+                phases=row.phases(rounds.steps),
+            )
+            for name, row in rows.items()
+        )
 
 
 def interleaved(rows: Mapping[str, Callable[[int], Lap]], rounds: Rounds, say: Say) -> dict[str, list[Lap]]:

@@ -63,6 +63,10 @@ class PlainRow:
             self.optimizer.step()
             loss.item()
 
+    def close(self) -> None:
+        """Let the loader's processes end."""
+        del self.batches
+
 
 def plain_optimizer(recipe: Recipe, module: torch.nn.Module) -> torch.optim.Optimizer:
     """The recipe's optimiser as its constructor makes it."""

@@ -6,12 +6,12 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from densedistill.backbones.errors import NetworkError
 from densedistill.datasets.base import DataError
@@ -19,8 +19,8 @@ from densedistill.distill.errors import RequestError, RunFailedError
 from densedistill.distill.memory import peak_megabytes, reset_peak
 from densedistill.tools.benchmark_machine import seconds_of
 from densedistill.tools.benchmark_request import BenchmarkRequest
-from densedistill.tools.benchmark_rows import ROWS
-from densedistill.tools.benchmark_workload import prepare
+from densedistill.tools.benchmark_rows import ROWS, Phased, Row
+from densedistill.tools.benchmark_workload import Workload, prepare
 
 _PATIENCE = 10.0
 """Seconds that a process has to end by itself."""
@@ -45,6 +45,10 @@ class Lap:
     seconds: float
     peak_memory_mb: float
     """The process's peak resident set within the lap, or the GPU allocator's."""
+
+
+Question = tuple[Literal["lap", "phases"], int]
+"""What a row's process is asked for, and over how many steps."""
 
 
 class Process:
@@ -75,7 +79,7 @@ class Process:
 
         Raises:
             RequestError, DataError, NetworkError: as raised in the process.
-            RunFailedError: the process ended without a word.
+            RunFailedError: as raised in the process, or because it ended without a word.
         """
         try:
             answer = self._connection.recv()
@@ -129,18 +133,27 @@ class RowProcess(Process):
 
     def lap(self, steps: int) -> Lap:
         """Take `steps` steps while nothing else runs."""
-        self.thaw()
-        self.send(steps)
-        lap: Lap = self.receive()
-        self.freeze()
+        lap: Lap = self._ask(("lap", steps))
         return lap
+
+    def phases(self, steps: int) -> Mapping[str, float] | None:
+        """Seconds of a step in each phase; None for a row that cannot tell."""
+        phases: Mapping[str, float] | None = self._ask(("phases", steps))
+        return phases
+
+    def _ask(self, question: Question) -> Any:
+        self.thaw()
+        self.send(question)
+        answer = self.receive()
+        self.freeze()
+        return answer
 
 
 def _serve(connection: Connection, work: Callable[..., None], *arguments: object) -> None:
     os.setpgid(0, 0)  # a group of its own, so that the processes it starts are frozen with it
     try:
         work(connection, *arguments)
-    except (RequestError, DataError, NetworkError) as error:
+    except (RequestError, DataError, NetworkError, RunFailedError) as error:
         connection.send(error)
     except BrokenPipeError:
         return  # whoever asked is gone
@@ -149,20 +162,26 @@ def _serve(connection: Connection, work: Callable[..., None], *arguments: object
 def _drive_row(connection: Connection, name: str, request: BenchmarkRequest, warmup: int) -> None:
     started = time.perf_counter()
     workload = prepare(request)
-    row = ROWS[name](workload)
-    seconds_of(lambda: row.steps(warmup), workload.device)
-    connection.send(
-        Ready(
-            batch_size=workload.batch_size,
-            precision=row.precision,
-            runs_teacher=row.runs_teacher,
-            notes=row.notes,
-            seconds=time.perf_counter() - started,
+    with closing(ROWS[name](workload)) as row:
+        seconds_of(lambda: row.steps(warmup), workload.device)
+        connection.send(
+            Ready(
+                batch_size=workload.batch_size,
+                precision=row.precision,
+                runs_teacher=row.runs_teacher,
+                notes=row.notes,
+                seconds=time.perf_counter() - started,
+            )
         )
-    )
-    with suppress(EOFError):
-        while True:
-            steps: int = connection.recv()
-            reset_peak(workload.device)
-            seconds = seconds_of(lambda count=steps: row.steps(count), workload.device)  # type: ignore[misc]
-            connection.send(Lap(seconds=seconds, peak_memory_mb=peak_megabytes(workload.device)))
+        with suppress(EOFError):
+            while True:
+                connection.send(_answer(connection.recv(), row, workload))
+
+
+def _answer(question: Question, row: Row, workload: Workload) -> Lap | Mapping[str, float] | None:
+    what, steps = question
+    if what == "phases":
+        return row.phases(steps) if isinstance(row, Phased) else None
+    reset_peak(workload.device)
+    seconds = seconds_of(lambda: row.steps(steps), workload.device)
+    return Lap(seconds=seconds, peak_memory_mb=peak_megabytes(workload.device))

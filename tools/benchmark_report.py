@@ -47,6 +47,7 @@ def row_document(figures: Figures, bound: Bound, speeds: Mapping[str, float]) ->
         "operations_per_image": bound.operations.of_step(runs_teacher=figures.ready.runs_teacher),
         "precision": figures.ready.precision,
         "ready_seconds": figures.ready.seconds,
+        "phases": None if figures.phases is None else dict(figures.phases),
         "notes": list(figures.ready.notes),
     }
 
@@ -102,6 +103,20 @@ def ratios_table(document: Mapping[str, Any]) -> Table:
     for name, value in document["ratios"].items():
         if value is not None:
             table.add_row(name.replace("_", " "), f"{value:.3f}")
+    return table
+
+
+def phases_table(document: Mapping[str, Any]) -> Table | None:
+    """Where the time of a step goes, for the rows that can tell; None where none can."""
+    rows = [row for row in document["rows"] if row["phases"] is not None]
+    if not rows:
+        return None
+    table = Table("milliseconds of a step", title="phases (loading: in the background, beside the step)")
+    for name in dict.fromkeys(name for row in rows for name in row["phases"]):
+        table.add_column(name, justify="right")
+    for row in rows:
+        cells = [row["phases"].get(str(column.header)) for column in table.columns[1:]]
+        table.add_row(row["name"], *("" if value is None else f"{1000 * value:.1f}" for value in cells))
     return table
 
 

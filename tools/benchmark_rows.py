@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from densedistill.distill.errors import RequestError, unknown_name
 from densedistill.tools.benchmark_request import check_unique
@@ -28,6 +28,17 @@ class Row(Protocol):
     def steps(self, count: int) -> None:
         """Take `count` optimiser steps; those on a GPU may still be under way when it returns."""
 
+    def close(self) -> None:
+        """Let go of what it started: loaders, threads, files."""
+
+
+@runtime_checkable
+class Phased(Protocol):
+    """A row that can say where the time of a step goes."""
+
+    def phases(self, count: int) -> Mapping[str, float]:
+        """Seconds of a step in each phase, over `count` further steps."""
+
 
 def _plain(workload: Workload) -> Row:
     from densedistill.tools.benchmark_plain import PlainRow
@@ -41,13 +52,38 @@ def _timm(workload: Workload) -> Row:
     return TimmRow(workload)
 
 
+def _ours(workload: Workload) -> Row:
+    from densedistill.tools.benchmark_engine import ours
+
+    return ours(workload)
+
+
+def _ours_cached(workload: Workload) -> Row:
+    from densedistill.tools.benchmark_engine import ours_cached
+
+    return ours_cached(workload)
+
+
+def _student(workload: Workload) -> Row:
+    from densedistill.tools.benchmark_engine import student
+
+    return student(workload)
+
+
 def _floor(workload: Workload) -> Row:
     from densedistill.tools.benchmark_floor import FloorRow
 
     return FloorRow(workload)
 
 
-ROWS: Mapping[str, Callable[[Workload], Row]] = {"plain": _plain, "timm": _timm, "floor": _floor}
+ROWS: Mapping[str, Callable[[Workload], Row]] = {
+    "plain": _plain,
+    "timm": _timm,
+    "ours": _ours,
+    "ours_cached": _ours_cached,
+    "student": _student,
+    "floor": _floor,
+}
 """Rows by name, in the order they are measured in."""
 
 

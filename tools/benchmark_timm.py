@@ -42,6 +42,10 @@ class TimmRow:
             self.scaler.update()
             self.optimizer.zero_grad()
 
+    def close(self) -> None:
+        """End the loader's thread."""
+        self.batches.close()
+
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
         if self.precision == "fp32":
             return contextlib.nullcontext()
@@ -58,8 +62,8 @@ def _task(workload: Workload) -> Any:
         ) from None
     pair = workload.pair()
     for network in (pair.teacher, pair.student):
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        network.pretrained_cfg = _NO_SHIFT
+        network.to(memory_format=torch.channels_last)
+        network.pretrained_cfg = _NO_SHIFT  # type: ignore[assignment]
     alpha = getattr(workload.resolved.parameters, "alpha", 0.5)
     task = LogitDistillationTask(
         pair.student,

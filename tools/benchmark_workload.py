@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,6 +33,8 @@ TEACHER, STUDENT = 0, 1
 _STEPS_OF_A_PLAN = 1000
 """Batches that a loader is asked for at once: so many that starting it does not count."""
 _PRESET = "paper"
+_LEARNING_RATE = 1e-5
+"""So small that thousands of steps on random labels stay finite."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,11 +101,12 @@ class Workload:
         plan = Plan(images=images, views=np.zeros(count, dtype=np.int64))
         return next(iter(self.data.train.batches([plan], seed=0, device=self.device)))
 
-    def batches(self) -> Iterator[Batch]:
-        """Batches without end, loaded ahead."""
-        return prefetch(self._views())
+    def batches(self) -> Generator[Batch, None, None]:
+        """Batches without end, loaded ahead; `close()` ends the loading."""
+        yield from prefetch(self.views())
 
-    def _views(self) -> Iterator[Batch]:
+    def views(self) -> Iterator[Batch]:
+        """Batches without end, made when they are asked for."""
         for turn in itertools.count():
             plans = epoch_plan(
                 images=len(self.data.train),
@@ -141,7 +144,11 @@ def prepare(request: BenchmarkRequest) -> Workload:
 
 def _resolved(spec: TaskSpec, request: BenchmarkRequest) -> Resolved:
     preset = request.preset or (_PRESET if _PRESET in spec.presets else next(iter(spec.presets)))
-    flags: list[tuple[str, object]] = [("device", request.device), ("precision", request.precision)]
+    flags: list[tuple[str, object]] = [
+        ("device", request.device),
+        ("precision", request.precision),
+        ("recipe.learning_rate", _LEARNING_RATE),
+    ]
     if request.batch_size is not None:
         flags.append(("recipe.batch_size", request.batch_size))
     if preset in spec.presets:

@@ -178,18 +178,19 @@ def eventually(holds: Callable[[], bool]) -> bool:
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """The document of a small run with every row, and a sweep over one of them."""
+    """The document of a small run."""
     target = tmp_path_factory.mktemp("benchmark") / "figures.json"
     flags = "--task cls --teacher cifar/resnet14 --student cifar/resnet8 --image-size 16 --batch-size 4 --classes 5"
-    more = "--images 16 --workers 0 --rounds 2 --steps 1 --warmup 1 --no-compile --device cpu --precision bf16"
-    assert benchmark.main([*flags.split(), *more.split(), "--json", str(target)]) == 0
+    more = "--images 16 --workers 0 --no-compile --device cpu --precision bf16"
+    much = "--rows plain,ours,floor --rounds 2 --steps 1 --warmup 1"
+    assert benchmark.main([*flags.split(), *more.split(), *much.split(), "--json", str(target)]) == 0
     document: dict[str, Any] = json.loads(target.read_text())
     return document
 
 
 def test_document_has_the_contract_s_keys(written: dict[str, Any]) -> None:
     assert written["schema"] == 1
-    assert {"plain", "timm", "floor"} <= {row["name"] for row in written["rows"]}
+    assert [row["name"] for row in written["rows"]] == ["plain", "ours", "floor"]
     for row in written["rows"]:
         assert {"name", "images_per_second", "seconds_per_step", "peak_memory_mb"} <= set(row)
         assert row["images_per_second"] == pytest.approx(4 / row["seconds_per_step"])
@@ -198,6 +199,12 @@ def test_document_has_the_contract_s_keys(written: dict[str, Any]) -> None:
         assert 0 < row["share_of_peak"] < 1
     names = ["ours_over_plain", "ours_over_timm", "ours_over_floor", "cached_over_student"]
     assert list(written["ratios"]) == names
+    speeds = {row["name"]: row["images_per_second"] for row in written["rows"]}
+    assert written["ratios"]["ours_over_floor"] == speeds["ours"] / speeds["floor"]
+    assert written["ratios"]["ours_over_timm"] is None
+    phases = {row["name"]: row["phases"] for row in written["rows"]}
+    assert {"data", "teacher", "forward", "backward", "optimiser", "other", "loading"} == set(phases["ours"])
+    assert phases["plain"] is None
 
 
 def test_document_says_what_was_measured_where(written: dict[str, Any]) -> None:

@@ -73,7 +73,7 @@ def test_batches_have_no_end(small: Workload) -> None:
     batches = small.batches()
     seen = torch.stack([next(batches)["index"] for _ in range(8)])
     assert sorted(seen.flatten().tolist()) == sorted([*range(16)] * 2)
-    batches.close()  # type: ignore[attr-defined]
+    batches.close()
 
 
 def test_rows_follow_from_the_task(small: Workload) -> None:
@@ -114,7 +114,7 @@ def test_timm_row_minimises_the_same_loss(small: Workload) -> None:
     row.steps(1)
     assert changed(student, row.task.trainable_module)
     assert not changed(teacher, row.task.teacher)
-    row.batches.close()  # type: ignore[attr-defined]
+    row.close()
 
 
 def test_floor_s_teacher_answers_as_the_plain_one(small: Workload) -> None:

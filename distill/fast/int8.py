@@ -104,9 +104,7 @@ def _require_possible(device: torch.device, taps: Sequence[str]) -> None:
         )
     if device.type != "cpu" or platform.machine().lower() not in _X86:
         where = device.type if device.type != "cpu" else platform.machine()
-        raise RequestError(
-            f"an int8 teacher needs an x86 CPU, and this run is on {where}: turn speed.int8_teacher off."
-        )
+        raise RequestError(f"an int8 teacher needs an x86 CPU; this run is on {where}: turn speed.int8_teacher off.")
     if importlib.util.find_spec("torchao") is None:
         raise RequestError(
             "an int8 teacher needs torchao, which is not installed: run pip install 'densedistill[int8]', or turn "

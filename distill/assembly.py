@@ -17,7 +17,7 @@ from densedistill.distill.errors import RequestError
 from densedistill.distill.memory import PROBE_IMAGES, MemoryEstimate, fitting_images, require_memory
 from densedistill.distill.networks import NetworkSource, Pretrained
 from densedistill.distill.objective import LossTerm, without_teacher
-from densedistill.distill.probe import estimate_memory, sample_batch, shapes
+from densedistill.distill.probe import estimate_memory, sample_batch, sample_batches, shapes
 from densedistill.distill.progress import RunLog
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import Runtime, place
@@ -25,6 +25,9 @@ from densedistill.distill.seeds import derive
 from densedistill.distill.spec import NetworkSpec, TermContext
 from densedistill.distill.student import rebuild
 from densedistill.distill.teacher import Teacher
+
+CALIBRATION_BATCHES = 4
+"""From which an int8 teacher takes its ranges, and as many on which it is then measured."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,9 +128,12 @@ class Assembler:
 
     def prepare(self, teacher: Teacher, batch_size: int, say: Callable[[str], None]) -> None:
         """Let `teacher` take its shortcuts, checked on a batch as training will give it."""
-        share = -(-batch_size // self.runtime.processes)
-        batch = sample_batch(self.data, share, self.runtime)
-        teacher.prepare(batch, self.resolved.config.speed, self.runtime, say)
+        speed, share = self.resolved.config.speed, -(-batch_size // self.runtime.processes)
+        if speed.int8_teacher:
+            batches = list(sample_batches(self.data, 2 * CALIBRATION_BATCHES, share, self.runtime))
+            teacher.quantise(batches[:CALIBRATION_BATCHES], batches[CALIBRATION_BATCHES:], self.runtime)
+        else:
+            teacher.prepare(sample_batch(self.data, share, self.runtime), speed, self.runtime, say)
 
     def _terms(
         self,

@@ -126,7 +126,8 @@ class Chain(CachingAssembler):
                 folder = self.run_dir.arm(arm.plan.name)
                 trainings.append(ArmTraining(dataclasses.replace(arm, micro_batch=size), folder, around))
             answers = None if arms[0].teacher is None else self._answers(arms[0], arms[0].teacher)
-            Lesson(trainings, answers, around, stop).run()
+            lesson = Lesson(trainings, answers, around, stop, choices)
+            lesson.run()
         finally:
             if answers is not None:
                 answers.close()
@@ -137,6 +138,7 @@ class Chain(CachingAssembler):
             said += [training.counters.stopped] if training.counters.stopped else []
             said += [f"batches of {training.recipe.batch_size} in parts of at most {size} images"] if size else []
             said += [f"trained together: {together}"] if len(arms) > 1 else []
+            said += [f"compiled: {', '.join(lesson.compilation.compiled)}"] if lesson.compilation.compiled else []
         return trainings
 
     def _answers(self, arm: Arm, teacher: Teacher) -> Answers:

@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from densedistill.distill.answers import Answers
+from densedistill.distill.choices import Choices
 from densedistill.distill.collective import agree
+from densedistill.distill.compilation import Compilation
 from densedistill.distill.errors import InterruptedRunError
 from densedistill.distill.outputs import Batch, Prediction
 from densedistill.distill.plan import Plan, epoch_plan
@@ -35,12 +37,20 @@ class Lesson:
     """
 
     def __init__(
-        self, trainings: Sequence[ArmTraining], answers: Answers | None, around: Surroundings, stop: StopSignal
+        self,
+        trainings: Sequence[ArmTraining],
+        answers: Answers | None,
+        around: Surroundings,
+        stop: StopSignal,
+        choices: Choices,
     ) -> None:
         self.trainings, self.answers, self.around, self.stop = trainings, answers, around, stop
         first = trainings[0]
         self.recipe, self.seed, self.cycle = first.recipe, first.arm.seed, first.arm.cycle
         self.steps_per_epoch = first.steps_per_epoch
+        self.compilation = Compilation(
+            trainings, answers, choices, around.runtime, around.log.message, around.speed.compile
+        )
 
     def run(self) -> None:
         """Train until every arm's last epoch or early stopping, and select their weights.
@@ -89,6 +99,7 @@ class Lesson:
                 if supply is None:
                     return
                 learners = [training for training in class_ if training.counters.step == step]
+                self._consider_compiling(step, supply)
                 losses = self._teach(learners, supply)
                 step += 1
                 self._count(learners, losses, supply, time.perf_counter() - started)
@@ -116,11 +127,19 @@ class Lesson:
 
         return prefetch(supplied(), self.around.speed.prefetch)
 
+    def _consider_compiling(self, step: int, supply: Supply) -> None:
+        left = self.recipe.epochs * self.steps_per_epoch - step
+        self.compilation.before(step, left, supply.batch, lambda: self._answer(supply))
+
+    def _answer(self, supply: Supply) -> Prediction | None:
+        needed = any(training.objective.needs_teacher for training in self.trainings)
+        if self.answers is None or not needed:
+            return None
+        with self.around.phases("teacher"):
+            return self.answers.to(supply.plan, supply.batch, supply.kept)
+
     def _teach(self, learners: Sequence[ArmTraining], supply: Supply) -> list[float | None]:
-        taught = None
-        if self.answers is not None and any(training.objective.needs_teacher for training in learners):
-            with self.around.phases("teacher"):
-                taught = self.answers.to(supply.plan, supply.batch, supply.kept)
+        taught = self._answer(supply) if learners else None
         return [training.take_step(supply.batch, taught) for training in learners]
 
     def _count(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,9 @@ from densedistill.distill.runtime import Runtime
 from densedistill.distill.step import DistillationStep
 from densedistill.distill.taps import Tapped
 
+PROBE_SEED = 0
+"""Of views that are only looked at: arms train with seeds of their own."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shapes:
@@ -29,11 +32,16 @@ class Shapes:
     taps: dict[str, torch.Size]
 
 
-def sample_batch(data: TaskData, count: int, runtime: Runtime, seed: int = 0) -> Batch:
+def sample_batch(data: TaskData, count: int, runtime: Runtime) -> Batch:
     """The first `count` training images as a training batch."""
-    images = np.arange(count, dtype=np.int64) % len(data.train)
-    plan = Plan(images=images, views=np.zeros(count, dtype=np.int64))
-    return next(iter(data.train.batches([plan], seed=seed, device=runtime.device)))
+    return next(sample_batches(data, 1, count, runtime))
+
+
+def sample_batches(data: TaskData, batches: int, size: int, runtime: Runtime) -> Iterator[Batch]:
+    """The first training images as `batches` training batches of `size`."""
+    places = np.arange(batches * size, dtype=np.int64) % len(data.train)
+    plans = [Plan(images=part, views=np.zeros(size, dtype=np.int64)) for part in np.split(places, batches)]
+    return data.train.batches(plans, seed=PROBE_SEED, device=runtime.device)
 
 
 @torch.no_grad()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import asdict
 
 import torch
 from torch import Tensor, nn
 
+from densedistill.distill.fast.int8 import Int8Teacher, quantise_teacher
 from densedistill.distill.fast.prepared import PreparedTeacher
 from densedistill.distill.fast.teacher import TeacherOptions, prepare_teacher
 from densedistill.distill.outputs import Batch, Prediction
@@ -31,8 +33,8 @@ class Teacher:
         self.taps = tuple(taps)
         self._autocast = autocast
         self._tapped = Tapped(self.network, taps)
-        self.prepared: PreparedTeacher | None = None
-        """The copy that answers in the network's place, once `prepare` has made it."""
+        self.prepared: PreparedTeacher | Int8Teacher | None = None
+        """The copy that answers in the network's place, once `prepare` or `quantise` has made it."""
 
     def prepare(self, batch: Batch, speed: Speed, runtime: Runtime, say: Callable[[str], None]) -> None:
         """Take the shortcuts of `speed` that are exact enough on `batch`; `say` is told what is left out."""
@@ -43,6 +45,20 @@ class Teacher:
         )
         self.prepared = prepare_teacher(
             self.network, self.taps, teacher_input(batch), options, runtime.device, runtime.precision, say
+        )
+
+    def quantise(self, calibration: Sequence[Batch], held: Sequence[Batch], runtime: Runtime) -> None:
+        """Answer in 8-bit integers, with ranges from `calibration`; the agreement is measured on `held`.
+
+        Raises:
+            RequestError: this teacher, or this machine, cannot.
+        """
+        self.prepared = quantise_teacher(
+            self.network,
+            [teacher_input(batch) for batch in calibration],
+            [teacher_input(batch) for batch in held],
+            device=runtime.device,
+            taps=self.taps,
         )
 
     def __call__(self, batch: Batch) -> Prediction:
@@ -64,6 +80,8 @@ class Teacher:
         """How it answers, for the record: shortcuts taken, and how far they lead from the plain float32 teacher."""
         if self.prepared is None:
             return {"shortcuts": [], "deviations": {}}
+        if isinstance(self.prepared, Int8Teacher):
+            return {"shortcuts": ["int8"], "agreement": asdict(self.prepared.agreement)}
         return {"shortcuts": list(self.prepared.parts), "deviations": dict(self.prepared.deviations)}
 
 

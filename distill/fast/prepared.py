@@ -119,6 +119,11 @@ class PreparedTeacher:
         self.notes.append(f"the teacher is not compiled: {fault}.")
         return self.notes[-1]
 
+    def run_eagerly(self) -> None:
+        """Go back to answering without compilation."""
+        self._compiled = None
+        self.parts = tuple(part for part in self.parts if part != "compiled")
+
     def close(self) -> None:
         """Remove the taps' hooks from the module."""
         self._asking.tapped.close()

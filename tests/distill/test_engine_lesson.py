@@ -35,10 +35,9 @@ def test_students_are_planned_side_by_side_before_their_controls() -> None:
 def test_students_together_end_as_each_alone_and_share_the_teacher(
     tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three students in one lesson have the weights that each reaches by itself, for a third of the teacher's passes."""
+    """Three students in one lesson end as each does by itself, for a third of the teacher's work."""
     asked: list[int] = []
     ask = Teacher.__call__
-
 
     def asking(teacher: Teacher, batch: Any) -> Prediction:
         asked.append(len(batch["input"]))
@@ -107,7 +106,10 @@ def test_an_arm_that_stops_early_leaves_the_others_learning(tiny: ModuleType, tm
     ("settings", "words"),
     [
         ({"generations": 3}, r"students names 3 networks.*generations=3.*--generations 2"),
-        ({"student_weights": "/tmp/student.pth"}, r"student_weights is one network's start, but students names several"),
+        (
+            {"student_weights": "/tmp/student.pth"},
+            r"student_weights is one network's start, but students names several",
+        ),
     ],
 )
 def test_what_several_students_cannot_be(tiny: ModuleType, settings: dict[str, object], words: str) -> None:

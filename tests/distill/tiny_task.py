@@ -22,6 +22,7 @@ from densedistill.distill.chain import Chain
 from densedistill.distill.config import Request, Resolved, resolve
 from densedistill.distill.data import BatchPlan
 from densedistill.distill.outputs import Batch
+from densedistill.distill.probe import PROBE_SEED
 from densedistill.distill.progress import RunLog, SilentLog
 from densedistill.distill.recipe import FROZEN, Recipe
 from densedistill.distill.run_dir import RunDir
@@ -30,8 +31,6 @@ from densedistill.distill.spec import NetworkSpec, Preset, TaskSpec
 from densedistill.tasks import get
 
 Kind = Literal["cls", "edges", "sr"]
-PROBE_SEED = 0
-"""With which batches are drawn to look at, and not to train on."""
 CLASSES = ("dark", "dim", "light", "bright")
 
 

@@ -143,6 +143,8 @@ def _photo_part(role: Literal["train", "val", "test"], options: SuperResolutionD
 
 def _reduced(pixels: np.ndarray) -> np.ndarray:
     factor = -(-max(pixels.shape[:2]) // _LONGEST_PHOTO)
+    if factor == 1:
+        return pixels
     return imresize_8bit(pixels, (pixels.shape[0] // factor, pixels.shape[1] // factor))
 
 

@@ -6,14 +6,18 @@ images, C = 3 channels, H x W pixels.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn.functional import pad
 
 from densedistill.datasets.base import ViewPlan
+from densedistill.datasets.erasing import RandomErasing
 from densedistill.datasets.mixing import Mixing
+from densedistill.datasets.policies import RandAugment, auto_augment_steps, rand_augment_steps
 from densedistill.datasets.views import uniform
 
 _LUMA = (0.299, 0.587, 0.114)
@@ -36,7 +40,7 @@ class ColorJitter(BaseModel):
 
 
 class ClassificationAugmentation(BaseModel):
-    """What happens to a training image, and to a batch of them."""
+    """What happens to a training image, and to a batch of them, in the order of the fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,7 +48,11 @@ class ClassificationAugmentation(BaseModel):
     """Zeros put on each side, in pixels, before a random crop of the original size; 0 turns cropping off."""
     flip: bool = True
     """Mirror left to right with probability 1/2."""
+    auto_augment: Literal["cifar10"] | None = None
+    """AutoAugment's policy of this name, as torchvision has it."""
+    rand_augment: RandAugment | None = None
     color_jitter: ColorJitter | None = None
+    random_erasing: RandomErasing | None = None
     mixup: Mixing | None = None
     cutmix: Mixing | None = None
     """With both Mixup and CutMix, one of them is drawn for each batch, with probability 1/2 each; for each view where
@@ -52,9 +60,15 @@ class ClassificationAugmentation(BaseModel):
     mix_probability: float = Field(default=1.0, ge=0, le=1)
     """Share of batches (of views, where views are named) that are mixed at all, where Mixup or CutMix is on."""
 
+    @model_validator(mode="after")
+    def _one_policy(self) -> ClassificationAugmentation:
+        if self.auto_augment is not None and self.rand_augment is not None:
+            raise ValueError("auto_augment and rand_augment each choose a view's operations: leave one of them out")
+        return self
+
 
 def augment(images: Tensor, plan: ViewPlan, options: ClassificationAugmentation, *, seed: int) -> Tensor:
-    """Random crop, flip and colour jitter.
+    """Random crop, flip, policy and colour jitter; erasing and mixing follow once the batch is normalised.
 
     Shape:
         images (B, 3, H, W) uint8 -> (B, 3, H, W) float32 in [0, 1], on the same device.
@@ -64,6 +78,13 @@ def augment(images: Tensor, plan: ViewPlan, options: ClassificationAugmentation,
     if options.flip:
         mirrored = _draws(images, plan, seed, "flip", 1) < 0.5
         images = torch.where(mirrored[:, :, None, None], images.flip(-1), images)
+    height, width = images.shape[-2:]
+    if options.auto_augment is not None:
+        for step in auto_augment_steps(plan, height, width, seed=seed):
+            images = step.apply(images)
+    if options.rand_augment is not None:
+        for step in rand_augment_steps(plan, height, width, options.rand_augment, seed=seed):
+            images = step.apply(images)
     scaled = images.float() / 255
     if options.color_jitter is None:
         return scaled

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from densedistill.datasets.augment import ClassificationAugmentation, augment
 from densedistill.datasets.base import Batch, ViewPlan
+from densedistill.datasets.erasing import erase
 from densedistill.datasets.mixing import mix_batch
 from densedistill.datasets.view_mixing import ViewMixes, draw_mixes, mix_views
 
@@ -69,7 +70,7 @@ class TrainingOptions:
         )
 
     def finish(self, images: Tensor, labels: Tensor, plan: ViewPlan, mixes: ViewMixes, *, seed: int) -> Batch:
-        """Normalise, attach labels and mix.
+        """Normalise, erase, attach labels and mix.
 
         Args:
             images: (B + M, 3, S, S) in [0, 1], augmented: the plan's views, then the partners of `mixes`.
@@ -81,6 +82,8 @@ class TrainingOptions:
         count = len(plan.images)
         index = torch.from_numpy(plan.images).to(images.device)
         inputs = self.normalisation.apply(images)
+        if self.augmentation.random_erasing is not None:
+            inputs = erase(inputs, mixes.joined(plan), self.augmentation.random_erasing, seed=seed)
         batch = {"input": inputs[:count], "target": labels[:count], "index": index}
         if plan.named and self.mixing:
             return mix_views(batch, inputs[count:], labels[count:], mixes)

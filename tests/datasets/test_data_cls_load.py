@@ -18,6 +18,7 @@ from densedistill.datasets.classification import (
     Mixing,
     load_classification,
 )
+from densedistill.datasets.erasing import RandomErasing
 from densedistill.datasets.labelled import first_per_class, hold_out_per_class
 from densedistill.datasets.memory import MemoryTrainSet, measure
 from densedistill.datasets.photo_crops import CROP, GAP, TILE, tiles
@@ -161,24 +162,17 @@ def test_worker_views_do_not_depend_on_their_batch(folder: Path) -> None:
     assert torch.equal(together["input"][2], alone["input"][0])
 
 
-def test_worker_views_crop_and_flip_as_asked(folder: Path) -> None:
-    """Without colours, every view is the padded image, mirrored or not, seen through some window."""
-    shifts = ClassificationAugmentation(crop_padding=2)
-    pixels = load(folder).train
-    assert isinstance(pixels, MemoryTrainSet)
-    streamed = load(folder, augmentation=shifts, memory_budget_mb=0)
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (streamed.input_mean, streamed.input_std))
-    padded = torch.nn.functional.pad(pixels.pixels[4], (2,) * 4)
-    windows = padded.unfold(1, 16, 1).unfold(2, 16, 1).permute(1, 2, 0, 3, 4).reshape(-1, 3, 16, 16)
-    choices = torch.cat([windows, windows.flip(-1)]).int()
-    seen = set()
-    for batch in streamed.train.batches([plan_of([4], view=v) for v in range(40)], seed=0, device=CPU):
-        view = ((batch["input"][0] * std + mean) * 255).round().int()
-        matches = (choices == view).flatten(1).all(1).nonzero().flatten().tolist()
-        assert len(matches) == 1
-        seen.update(matches)
-    assert len(seen) > 15
-    assert min(seen) < 25 <= max(seen)
+@forks
+@pytest.mark.parametrize("named", [False, True])
+def test_worker_views_are_those_of_memory(folder: Path, named: bool) -> None:
+    """Every operation on, mixed by batch and by view."""
+    everything = JITTER.model_copy(update={"auto_augment": "cifar10", "random_erasing": RandomErasing()})
+    held = load(folder, augmentation=everything)
+    streamed = load(folder, augmentation=everything, memory_budget_mb=0, workers=1)
+    assert isinstance(streamed.train, WorkerTrainSet)
+    plans = [BatchPlan(np.arange(16), np.full(16, view), named) for view in range(2)]
+    pairs = zip(*(data.train.batches(plans, seed=1, device=CPU) for data in (held, streamed)), strict=True)
+    assert all(same(first, second) for first, second in pairs)
 
 
 @forks

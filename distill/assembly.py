@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,17 +15,19 @@ from densedistill.distill.arm import Arm, ArmPlan, plan_arms
 from densedistill.distill.config import Resolved
 from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RequestError
+from densedistill.distill.features import found_features
 from densedistill.distill.memory import PROBE_IMAGES, MemoryEstimate, fitting_images, require_memory
+from densedistill.distill.method_context import combined_terms, look, training_labels
 from densedistill.distill.networks import NetworkSource, Pretrained
 from densedistill.distill.objective import LossTerm, without_teacher
-from densedistill.distill.probe import estimate_memory, sample_batch, sample_batches, shapes
+from densedistill.distill.probe import estimate_memory, sample_batch, sample_batches
 from densedistill.distill.progress import RunLog
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import Runtime, place
 from densedistill.distill.seeds import derive
 from densedistill.distill.spec import NetworkSpec, TermContext
 from densedistill.distill.student import rebuild
-from densedistill.distill.teacher import Teacher
+from densedistill.distill.teacher import Teacher, teacher_input
 
 CALIBRATION_BATCHES = 4
 """From which an int8 teacher takes its ranges, and as many on which it is then measured."""
@@ -73,7 +76,9 @@ class Assembler:
 
         if teacher is None and plan.teacher is not None:
             teacher = self.teacher(plan.teacher)
-        terms = self._terms(plan, spec, network, teacher, warn)
+        if teacher is not None:
+            spec = spec.model_copy(update={"taps": self._taps(spec, network)})
+        terms = self._terms(plan, network, teacher, warn)
         arm = Arm(
             plan=plan,
             spec=spec,
@@ -123,8 +128,9 @@ class Assembler:
     def teacher(self, arm: str) -> Teacher:
         """A finished arm as a teacher."""
         plan = next(plan for plan in self.plans if plan.name == arm)
-        taps = self.resolved.config.network(plan.generation, plan.variant).taps
-        return Teacher(arm, self.network_of(arm), taps, self.runtime.autocast)
+        network = self.network_of(arm)
+        taps = self._taps(self.resolved.config.network(plan.generation, plan.variant), network, teaches=True)
+        return Teacher(arm, network, taps, self.runtime.autocast)
 
     def prepare(self, teacher: Teacher, batch_size: int, say: Callable[[str], None]) -> None:
         """Let `teacher` take its shortcuts, checked on a batch as training will give it."""
@@ -135,30 +141,54 @@ class Assembler:
         else:
             teacher.prepare(sample_batch(self.data, share, self.runtime), speed, self.runtime, say)
 
+    def _taps(self, spec: NetworkSpec, network: nn.Module, *, teaches: bool = False) -> tuple[str, ...]:
+        """The taps that the configuration gives, else those that the methods need."""
+        if spec.taps or not self.resolved.roles:
+            return spec.taps
+        batch = sample_batch(self.data, PROBE_IMAGES, self.runtime)
+        images = teacher_input(batch) if teaches else batch["input"]
+        return found_features(network, images).paths(self.resolved.roles)
+
     def _terms(
-        self,
-        plan: ArmPlan,
-        spec: NetworkSpec,
-        network: nn.Module,
-        teacher: Teacher | None,
-        warn: Callable[[str], None],
+        self, plan: ArmPlan, network: nn.Module, teacher: Teacher | None, warn: Callable[[str], None]
     ) -> Sequence[LossTerm]:
-        student_taps: Mapping[str, torch.Size] = {}
-        teacher_taps: Mapping[str, torch.Size] = {}
-        if teacher is not None and (spec.taps or teacher.taps):
-            batch = sample_batch(self.data, PROBE_IMAGES, self.runtime)
-            student_taps = shapes(network, spec.taps, batch).taps
-            teacher_taps = shapes(teacher.network, teacher.taps, batch).taps
+        config, speed = self.resolved.config, self.resolved.config.speed
+        recipe = config.recipe_of(plan.generation, pretrained=False)
+        share = recipe.batch_size // self.runtime.processes
         context = TermContext(
             has_teacher=teacher is not None,
-            student_taps=student_taps,
-            teacher_taps=teacher_taps,
-            seed=derive(self.resolved.config.seed, "projectors", plan.generation),
-            pretrained=self.resolved.config.pretrained,
+            student_taps={},
+            teacher_taps={},
+            images=len(self.data.train),
+            labels=training_labels(self.data),
+            batch_size=min(share, speed.micro_batch) if isinstance(speed.micro_batch, int) else share,
+            epochs=recipe.epochs,
+            seed=derive(config.seed, "projectors", plan.generation),
+            pretrained=config.pretrained,
             warn=warn,
         )
-        terms = self.resolved.method.terms(self.resolved.parameters, context)
-        return terms if teacher is not None else without_teacher(terms)
+        if teacher is None:
+            return without_teacher(combined_terms(self.resolved.methods, context))
+        return combined_terms(self.resolved.methods, self._with_networks(context, plan, network, teacher))
+
+    def _with_networks(self, context: TermContext, plan: ArmPlan, network: nn.Module, teacher: Teacher) -> TermContext:
+        """`context` with what a pass of either network shows."""
+        roles, config = self.resolved.roles, self.resolved.config
+        teaching = next(other for other in self.plans if other.name == teacher.name)
+        batch = sample_batch(self.data, PROBE_IMAGES, self.runtime)
+        mine = look(network, batch["input"], config.network(plan.generation, plan.variant).taps, roles)
+        given = config.network(teaching.generation, teaching.variant).taps
+        theirs = look(teacher.network, teacher_input(batch), given, roles)
+        return dataclasses.replace(
+            context,
+            student_taps=mine.taps,
+            teacher_taps=theirs.taps,
+            student_features=mine.features,
+            teacher_features=theirs.features,
+            student_output=mine.output,
+            teacher_output=theirs.output,
+            teacher_network=teacher.network,
+        )
 
     def micro_batch(self, arms: Sequence[Arm]) -> int | None:
         """Most images that each process shall take at once, with all `arms` in memory; None: its whole batch.

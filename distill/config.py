@@ -13,13 +13,14 @@ from pydantic import BaseModel, Field, ValidationError
 
 from densedistill.distill.arm import Control
 from densedistill.distill.errors import RequestError, unknown_name
+from densedistill.distill.features import Role
 from densedistill.distill.recipe import FROZEN, Recipe
 from densedistill.distill.spec import Method, NetworkSpec, TaskSpec
 from densedistill.distill.speed import Speed
 
 Model = TypeVar("Model", bound=BaseModel)
 
-OPEN_KEYS = ("arguments", "generation_recipes", "pretrained_teacher_recipe")
+OPEN_KEYS = ("arguments", "generation_recipes", "pretrained_teacher_recipe", "also")
 """Mappings whose keys are not fixed: `--set` may add to them."""
 
 
@@ -39,7 +40,11 @@ class RunConfig(BaseModel):
     students: tuple[NetworkSpec, ...] = Field(default=(), max_length=26)
     """Several networks that learn side by side as generation 2, in place of that generation's network."""
     method: dict[str, Any]
-    """`name`, and the method's parameters."""
+    """`name`, the method's parameters, and `also`: further methods by name, with what differs from their parameters.
+
+    A further method adds its teacher's terms at its own weights: `also: {at: {weight: 500}, rkd: {}}`, on the command
+    line `--set method.also.at.weight=500 --set method.also.rkd={}`.
+    """
     recipe: Recipe
     generation_recipes: dict[int, dict[str, Any]] = Field(default_factory=dict)
     pretrained_teacher_recipe: dict[str, Any] = Field(default_factory=dict)
@@ -84,6 +89,18 @@ class Resolved:
     parameters: BaseModel
     options: BaseModel
     """The data options."""
+    also: tuple[tuple[Method, BaseModel], ...] = ()
+    """Further methods, whose teacher's terms are added."""
+
+    @property
+    def methods(self) -> tuple[tuple[Method, BaseModel], ...]:
+        """Every method with its parameters, the main one first."""
+        return ((self.method, self.parameters), *self.also)
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """The features that the methods read, each once."""
+        return tuple(dict.fromkeys(role for method, _parameters in self.methods for role in method.needs.features))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,12 +130,13 @@ def resolve(spec: TaskSpec, request: Request) -> Resolved:
     faults: list[str] = []
     config = _checked(RunConfig, tree, "configuration", faults)
     method, parameters = _checked_method(spec, tree.get("method"), faults)
+    also = _checked_also(spec, tree.get("method"), faults)
     options = _checked(type(next(iter(spec.presets.values())).data), tree.get("data"), "data", faults)
     if config is not None:
         faults += chain_faults(config, spec)
     if faults or config is None or method is None or parameters is None or options is None:
         raise RequestError("; ".join(faults) + ".")
-    return Resolved(spec=spec, config=config, method=method, parameters=parameters, options=options)
+    return Resolved(spec=spec, config=config, method=method, parameters=parameters, options=options, also=also)
 
 
 def _requested_tree(spec: TaskSpec, request: Request) -> dict[str, Any]:
@@ -162,12 +180,32 @@ def _checked(model: type[Model], values: object, where: str, faults: list[str]) 
 
 def _checked_method(spec: TaskSpec, values: object, faults: list[str]) -> tuple[Method | None, BaseModel | None]:
     given = dict(values) if isinstance(values, Mapping) else {}
+    given.pop("also", None)
     name = str(given.pop("name", None))
     if name not in spec.methods:
         faults.append(unknown_name(f"method of task {spec.name}", name, spec.methods).removesuffix("."))
         return None, None
     method = spec.methods[name]
     return method, _checked(type(method.parameters), given, "method", faults)
+
+
+def _checked_also(spec: TaskSpec, values: object, faults: list[str]) -> tuple[tuple[Method, BaseModel], ...]:
+    main = values if isinstance(values, Mapping) else {}
+    further = main.get("also") or {}
+    if not isinstance(further, Mapping):
+        faults.append(f"method.also={further!r}: must map names of further methods to their parameters")
+        return ()
+    chosen = []
+    for name, changes in further.items():
+        if name == main.get("name"):
+            faults.append(f"method.also names '{name}', which is the method itself: set its parameters there")
+        elif name not in spec.methods:
+            faults.append(unknown_name(f"method of task {spec.name}", str(name), spec.methods).removesuffix("."))
+        else:
+            method = spec.methods[name]
+            parameters = _checked(type(method.parameters), changes or {}, f"method.also.{name}", faults)
+            chosen += [] if parameters is None else [(method, parameters)]
+    return tuple(chosen)
 
 
 def preset_tree(spec: TaskSpec, name: str) -> dict[str, Any]:
@@ -200,7 +238,7 @@ def method_tree(spec: TaskSpec, name: str, changes: Mapping[str, object]) -> dic
     """
     if name not in spec.methods:
         raise RequestError(unknown_name(f"method of task {spec.name}", name, spec.methods))
-    return {"name": name, **spec.methods[name].parameters.model_dump(mode="json"), **changes}
+    return {"name": name, **spec.methods[name].parameters.model_dump(mode="json"), "also": {}, **changes}
 
 
 def change(tree: dict[str, Any], path: str, value: object) -> None:

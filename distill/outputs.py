@@ -33,6 +33,8 @@ class StepOutputs:
     student: Prediction
     teacher: Prediction | None = None
     """None where no term of the objective needs a teacher."""
+    progress: float = 0.0
+    """Epochs done before this step, not necessarily whole."""
 
     @property
     def target(self) -> Tensor:

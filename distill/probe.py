@@ -60,8 +60,8 @@ def estimate_memory(arm: Arm, batch: Batch, runtime: Runtime) -> MemoryEstimate:
     `batch` has `PROBE_IMAGES` images or more. What the second pass keeps beyond the first is what its images cost; the
     rest, such as weights cast to bf16, is kept once whatever the batch.
     """
-    objective = Objective(arm.terms)
-    network = copy.deepcopy(arm.network).to(runtime.device)
+    # Copies: the passes would leave their traces in batch-norm's statistics and in a method's memory of images.
+    objective, network = copy.deepcopy(Objective(arm.terms)), copy.deepcopy(arm.network).to(runtime.device)
     taps = arm.spec.taps if objective.needs_teacher else ()
     step = DistillationStep(network, taps, objective).to(runtime.device)
     step.train()

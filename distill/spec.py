@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from pydantic import BaseModel, Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from densedistill.distill.data import TaskData
+from densedistill.distill.features import Features, Role
 from densedistill.distill.metrics.base import Metric
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import Batch
@@ -54,12 +55,53 @@ class TermContext:
     student_taps: Mapping[str, torch.Size]
     """Shapes of the tapped features for one training batch."""
     teacher_taps: Mapping[str, torch.Size]
+    student_features: Features | None = None
+    """Where the features lie that the method's `needs` ask for; None without a teacher, or where it asks for none."""
+    teacher_features: Features | None = None
+    student_output: torch.Size | None = None
+    """Of one training batch; None without a teacher."""
+    teacher_output: torch.Size | None = None
+    teacher_network: nn.Module | None = None
+    images: int | None = None
+    """In the training set."""
+    labels: Tensor | None = None
+    """(images,) int64, the class of each training image, where the data set tells."""
+    batch_size: int | None = None
+    """Images that one process takes at once."""
+    epochs: int | None = None
     seed: int
     """For the initialisation of projectors, so that it leaves the student's alone."""
     pretrained: str
     """The run's policy on provider's weights: `auto`, `required` or `none`."""
     warn: Callable[[str], None]
     """Says something to the user and records it with the arm."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Needs:
+    """What a method reads and owns beside both networks' outputs."""
+
+    labels: bool = False
+    """Its own term reads the labels; the labels' cross-entropy beside it is no need of the method."""
+    features: tuple[Role, ...] = ()
+    """Found where the configuration names no taps."""
+    projector: bool = False
+    """It trains layers of its own, which are no part of the student."""
+    index: bool = False
+    """It remembers each training image by its number."""
+    classifier: bool = False
+    """It reads the teacher's last layer."""
+
+    def words(self) -> str:
+        """For a table: `labels, features (stages), projector`."""
+        named = {
+            "labels": self.labels,
+            f"features ({', '.join(self.features)})": bool(self.features),
+            "projector": self.projector,
+            "index": self.index,
+            "teacher's classifier": self.classifier,
+        }
+        return ", ".join(name for name, needed in named.items() if needed) or "outputs only"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +115,7 @@ class Method:
     """The defaults; `method.KEY=value` changes one."""
     terms: Callable[[Any, TermContext], Sequence[LossTerm]]
     """(parameters, context) -> terms. Terms that need a teacher are left out where there is none."""
+    needs: Needs = Needs()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

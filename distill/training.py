@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -141,7 +142,7 @@ class ArmTraining:
 
     def gradient_seconds(self, batch: Batch, taught: Prediction | None, *, repeats: int = 2) -> float:
         """The shortest time of `repeats` passes forward and backward, which leave everything as it was before."""
-        buffers = {name: value.clone() for name, value in self.step_module.named_buffers()}
+        before = copy.deepcopy(self.step_module.state_dict())
         shortest = math.inf
         for _ in range(repeats):
             synchronise(self.runtime.device)
@@ -150,18 +151,17 @@ class ArmTraining:
             synchronise(self.runtime.device)
             shortest = min(shortest, time.perf_counter() - started)
             self.optimizer.zero_grad()
-        with torch.no_grad():
-            for name, value in self.step_module.named_buffers():
-                value.copy_(buffers[name])
+        self.step_module.load_state_dict(before)
         return shortest
 
     def _gradients(self, batch: Batch, taught: Prediction | None) -> dict[str, Tensor]:
         """Leave the batch's gradient with the parameters; returns its losses, detached."""
         sums: dict[str, Tensor] = {}
+        progress = self.counters.step / self.steps_per_epoch
         for part in pieces(batch, taught, self.arm.micro_batch):
             with self._communicating(part.last):
                 with self.around.phases("forward"):
-                    losses: dict[str, Tensor] = self.module(part.batch, part.taught)
+                    losses: dict[str, Tensor] = self.module(part.batch, part.taught, progress)
                 with self.around.phases("backward"):
                     self.runtime.accelerator.backward(losses["total"] if part.whole else losses["total"] * part.share)
             for name, value in losses.items():

@@ -1,0 +1,89 @@
+"""What a method is told of its networks and data before it builds its loss terms, and how methods are added up."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+from densedistill.distill.data import TaskData
+from densedistill.distill.features import Features, Role, found_features, given_features
+from densedistill.distill.objective import LossTerm
+from densedistill.distill.seeds import derive
+from densedistill.distill.spec import Method, TermContext
+from densedistill.distill.taps import Tapped
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """What one pass showed of a network."""
+
+    output: torch.Size
+    taps: Mapping[str, torch.Size]
+    """By module path, as the modules give them."""
+    features: Features | None
+    """None where no role is asked for."""
+
+
+@runtime_checkable
+class Labelled(Protocol):
+    """A training set that tells each image's class without making the image."""
+
+    labels: Tensor
+    """(images,) int64."""
+
+
+def features_of(network: nn.Module, images: Tensor, given: Sequence[str]) -> Features:
+    """The features at the taps that the configuration gives, else those that the network itself shows.
+
+    Raises:
+        RequestError: a tap that the network does not have.
+    """
+    return given_features(network, images, given) if given else found_features(network, images)
+
+
+@torch.no_grad()
+def look(network: nn.Module, images: Tensor, given: Sequence[str], roles: Sequence[Role]) -> Seen:
+    """Shapes of `network`'s answer to `images` (B, C, H, W), of the taps given and of the features in `roles`.
+
+    The network keeps its mode, weights and statistics.
+    """
+    training = network.training
+    with Tapped(network.eval(), given) as tapped:
+        answer = tapped(images)
+    network.train(training)
+    return Seen(
+        output=answer.output.shape,
+        taps={path: feature.shape for path, feature in answer.taps.items()},
+        features=features_of(network, images, given) if roles else None,
+    )
+
+
+def training_labels(data: TaskData) -> Tensor | None:
+    """The class of each training image, (images,) int64, where the set has them at hand."""
+    labels = data.train.labels if isinstance(data.train, Labelled) else None
+    whole = isinstance(labels, Tensor) and labels.shape == (len(data.train),) and not labels.is_floating_point()
+    return labels if whole else None
+
+
+def combined_terms(methods: Sequence[tuple[Method, BaseModel]], context: TermContext) -> tuple[LossTerm, ...]:
+    """The first method's terms, and of each other method those that need the teacher.
+
+    What the task itself asks for, such as cross-entropy with the labels, is the first method's: it counts once. A
+    term whose name is taken gets its method's name in front. Each further method initialises its projectors from a
+    seed of its own.
+    """
+    (first, parameters), *others = methods
+    terms = list(first.terms(parameters, context))
+    for method, chosen in others:
+        own = dataclasses.replace(context, seed=derive(context.seed, "method", method.name))
+        for term in method.terms(chosen, own):
+            if term.needs_teacher:
+                taken = any(term.name == other.name for other in terms)
+                terms.append(dataclasses.replace(term, name=f"{method.name}_{term.name}" if taken else term.name))
+    return tuple(terms)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from densedistill.datasets.base import DataError
 from densedistill.datasets.decoding import decode, read_bytes
+from densedistill.datasets.naming import Names, chosen
 from densedistill.datasets.views import uniform
 
 
@@ -77,19 +78,21 @@ class EncodedImages:
 class ImageFiles:
     """Image files, read on request."""
 
-    paths: tuple[Path, ...]
+    root: Path
+    names: Names
+    """Their paths from `root`."""
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self.names)
 
     def read(self, place: int) -> Tensor:
         """(3, H, W) uint8 RGB; DataError names the file that cannot be read or decoded."""
-        path = self.paths[place]
+        path = self.root / self.names[place]
         return decode(read_bytes(path), str(path))
 
     def select(self, places: np.ndarray) -> ImageFiles:
         """The files at `places`, in that order."""
-        return ImageFiles(tuple(self.paths[place] for place in places))
+        return ImageFiles(self.root, self.names.select(places))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,7 @@ class LabelledImages:
     """Images with their names and classes."""
 
     images: ImageReader
-    ids: tuple[str, ...]
+    ids: Sequence[str]
     labels: np.ndarray
     """(N,) int64, places in the list of classes."""
 
@@ -111,9 +114,7 @@ class LabelledImages:
 
     def select(self, places: np.ndarray) -> LabelledImages:
         """The images at `places`, in that order."""
-        return LabelledImages(
-            self.images.select(places), tuple(self.ids[place] for place in places), self.labels[places]
-        )
+        return LabelledImages(self.images.select(places), chosen(self.ids, places), self.labels[places])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,21 +178,32 @@ def hold_out_per_class(labels: np.ndarray, size: int | float, seed: int) -> tupl
             f"val_size {size} would hold out {wanted} of {len(labels)} training images; "
             f"give a number between 1 and {len(labels) - 1}, or a share between 0 and 1"
         )
-    classes, counts = np.unique(labels, return_counts=True)
+    _, counts = np.unique(labels, return_counts=True)
     exact = counts * (wanted / len(labels))
     quota = np.floor(exact).astype(np.int64)
     remainders = np.argsort(quota - exact, kind="stable")
     quota[remainders[: wanted - int(quota.sum())]] += 1
-    order = _shuffled(len(labels), seed, "hold out")
-    held = np.concatenate([order[labels[order] == label][:share] for label, share in zip(classes, quota, strict=True)])
-    kept = np.setdiff1d(np.arange(len(labels)), held)
-    return kept, np.sort(held)
+    held = _first_of_each(_shuffled(len(labels), seed, "hold out"), labels, quota)
+    kept = np.ones(len(labels), dtype=bool)
+    kept[held] = False
+    return np.flatnonzero(kept), held
 
 
 def first_per_class(labels: np.ndarray, limit: int, seed: int) -> np.ndarray:
     """Ascending places of `limit` images of each class (all, where a class has fewer), chosen by `seed`."""
-    order = _shuffled(len(labels), seed, "limit")
-    return np.sort(np.concatenate([order[labels[order] == label][:limit] for label in np.unique(labels)]))
+    _, counts = np.unique(labels, return_counts=True)
+    return _first_of_each(_shuffled(len(labels), seed, "limit"), labels, np.minimum(counts, limit))
+
+
+def _first_of_each(order: np.ndarray, labels: np.ndarray, quota: np.ndarray) -> np.ndarray:
+    """Ascending places of each class's first images in `order`, `quota` of them by class in ascending order.
+
+    By one stable sort: looking for every class in turn takes images times classes.
+    """
+    grouped = order[np.argsort(labels[order], kind="stable")]
+    _, starts, counts = np.unique(labels[grouped], return_index=True, return_counts=True)
+    rank = np.arange(len(grouped)) - np.repeat(starts, counts)
+    return np.sort(grouped[rank < np.repeat(quota, counts)])
 
 
 def _shuffled(count: int, seed: int, stream: str) -> np.ndarray:

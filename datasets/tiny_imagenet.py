@@ -7,7 +7,7 @@ from pathlib import Path
 from densedistill.datasets.archives import encoded_by_folder, joint_digest, read_archives
 from densedistill.datasets.base import DataError
 from densedistill.datasets.decoding import read_bytes
-from densedistill.datasets.imagefolder import LabelledFile, digest_files, files_by_class, labelled_files
+from densedistill.datasets.imagefolder import FileList, digest_files, files_by_class, labelled_files, listed_files
 from densedistill.datasets.labelled import ClassificationSource, class_places, known_class
 
 _NAME = "tiny-imagenet"
@@ -43,8 +43,8 @@ def read_tiny_imagenet(root: Path) -> ClassificationSource:
 def _official(folder: Path) -> ClassificationSource:
     wnids = _text(folder / "wnids.txt").split()
     words = _words(folder / "words.txt")
-    train = files_by_class(folder / "train", wnids, subfolder="images")
-    test = _annotated(folder / "val", wnids)
+    train = files_by_class(folder, "train", wnids, subfolder="images")
+    test = _annotated(folder, wnids)
     return ClassificationSource(
         name=_NAME,
         classes=tuple(words.get(wnid, wnid) for wnid in wnids),
@@ -57,15 +57,13 @@ def _official(folder: Path) -> ClassificationSource:
     )
 
 
-def _annotated(folder: Path, wnids: list[str]) -> list[LabelledFile]:
+def _annotated(folder: Path, wnids: list[str]) -> FileList:
     """The validation part, whose classes stand in `val_annotations.txt` as `NAME<tab>WNID<tab>box`."""
-    rows = [line.split("\t")[:2] for line in _text(folder / "val_annotations.txt").splitlines() if line]
+    rows = [line.split("\t")[:2] for line in _text(folder / "val" / "val_annotations.txt").splitlines() if line]
     places = class_places(wnids)
-    files = []
-    for row in rows:
-        path = folder / "images" / row[0]
-        files.append((path, known_class(row[-1], places, str(path))))
-    return files
+    names = [f"val/images/{row[0]}" for row in rows]
+    labels = [known_class(row[-1], places, str(folder / name)) for row, name in zip(rows, names, strict=True)]
+    return listed_files(folder, names, labels)
 
 
 def _packed(folder: Path) -> ClassificationSource:

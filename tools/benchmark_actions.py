@@ -15,6 +15,7 @@ from densedistill.distill.config import parse_setting
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import write_json
 from densedistill.distill.runtime import processor_name
+from densedistill.tools.benchmark_dataset import dataset_table, sweep_dataset
 from densedistill.tools.benchmark_machine import best_peak, count_operations, matrix_peak
 from densedistill.tools.benchmark_measure import measure
 from densedistill.tools.benchmark_report import (
@@ -47,9 +48,11 @@ def benchmark(options: argparse.Namespace, command: Sequence[str]) -> int:
     names = applicable(asked, workload)
     document: dict[str, Any] = {"schema": SCHEMA, "command": list(command), **_described(workload)}
     document |= _measured(names, request, rounds, workload)
-    _show(document)
+    if names:
+        _show(document)
     if sweeps:
-        document["sweeps"] = [_swept(sweep, names, request, rounds) for sweep in sweeps]
+        folder = None if options.folder is None else Path(options.folder)
+        document["sweeps"] = [_swept(sweep, names, request, rounds, folder) for sweep in sweeps]
     if target is not None:
         write_json(target, document)
         _say(f"written to {target}")
@@ -63,8 +66,14 @@ def _measured(names: Sequence[str], request: BenchmarkRequest, rounds: Rounds, w
     return {**rows_document(measured, bound), **bound_document(bound)}
 
 
-def _swept(sweep: Sweep, names: Sequence[str], request: BenchmarkRequest, rounds: Rounds) -> dict[str, Any]:
-    """Every row at every value of a size."""
+def _swept(
+    sweep: Sweep, names: Sequence[str], request: BenchmarkRequest, rounds: Rounds, folder: Path | None
+) -> dict[str, Any]:
+    """Every row at every value of a size; a data set's size has figures of its own."""
+    if sweep.axis == "dataset":
+        on_disk = sweep_dataset(sweep.values, request, rounds, folder, _say)
+        _console().print(dataset_table(on_disk))
+        return on_disk
     points = []
     for value in sweep.values:
         _say(f"{sweep.axis} {value}")

@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,20 +133,23 @@ class ClockedChain(Chain):
 
 
 class EngineRow:
-    """A run of the engine."""
+    """A run of the engine: a student alone, taught, or taught from kept answers."""
 
-    def __init__(self, workload: Workload, settings: list[Setting], *, runs_teacher: bool, fill: int = 0) -> None:
-        """Start the run that the workload's configuration and `settings` describe, and let it take `fill` steps."""
-        self.precision, self.runs_teacher = workload.precision, runs_teacher
-        self.workload = workload
+    def __init__(
+        self, workload: Workload, *, taught: bool, kept: bool = False, settings: Sequence[Setting] = ()
+    ) -> None:
+        """Start the run that the workload's configuration and `settings` describe; fill the cache where it has one."""
+        self.workload, self.taught = workload, taught
+        self.precision, self.runs_teacher = workload.precision, taught and not kept
         # A save is due after so many seconds by the clock, which runs on while this process is stopped.
         checkpoint.SAVE_AFTER_SECONDS = math.inf
         self._folder = tempfile.TemporaryDirectory(prefix="densedistill-benchmark-")
         self.gate, self.clock = Gate(), Clock(workload.device)
-        self._thread = threading.Thread(target=self._run, args=(settings,), name="run", daemon=True)
+        wanted = [*settings, ("teacher_cache", 1)] if kept else list(settings)
+        self._thread = threading.Thread(target=self._run, args=(wanted,), name="run", daemon=True)
         self._thread.start()
-        if fill:
-            self.gate.pass_through(fill)
+        if kept:
+            self.gate.pass_through(-(-len(workload.data.train) // workload.batch_size) + _AHEAD)
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -184,12 +187,23 @@ class EngineRow:
         try:
             self.gate.open()
             folder = Path(self._folder.name)
-            weights = folder / "teacher.safetensors"
-            save_weights(weights, self.workload.network(TEACHER))
-            self._chain(endless(self.workload, [("teacher_weights", str(weights)), *settings]), folder).run()
+            resolved = endless(self.workload, [*self._networks(folder), *settings])
+            self._chain(resolved, folder).run()
             self.gate.fail(RunFailedError("the benchmark's run came to its end: ask for fewer steps."))
         except BaseException as error:
             self.gate.fail(error)
+
+    def _networks(self, folder: Path) -> list[Setting]:
+        """Two generations whose first is not trained; alone, the student is the first and only one."""
+        config = self.workload.resolved.config
+        if not self.taught:
+            student = config.networks[STUDENT].model_dump(mode="json")
+            return [("generations", 1), ("networks", [student]), ("teacher_weights", None)]
+        if config.teacher_weights is not None:
+            return []
+        weights = folder / "teacher.safetensors"
+        save_weights(weights, self.workload.network(TEACHER))
+        return [("teacher_weights", str(weights))]
 
     def _chain(self, resolved: Resolved, folder: Path) -> ClockedChain:
         chain = ClockedChain(
@@ -227,17 +241,14 @@ def endless(workload: Workload, settings: list[Setting]) -> Resolved:
 
 def ours(workload: Workload) -> EngineRow:
     """The student taught by the teacher, step by step."""
-    return EngineRow(workload, [], runs_teacher=True)
+    return EngineRow(workload, taught=True)
 
 
 def ours_cached(workload: Workload) -> EngineRow:
     """The same with the teacher's answers kept, one view of each image; ready once all are there."""
-    fill = -(-len(workload.data.train) // workload.batch_size) + _AHEAD
-    return EngineRow(workload, [("teacher_cache", 1)], runs_teacher=False, fill=fill)
+    return EngineRow(workload, taught=True, kept=True)
 
 
 def student(workload: Workload) -> EngineRow:
-    """The same student, taught by nobody: the first and only generation of its run."""
-    alone = workload.resolved.config.networks[STUDENT].model_dump(mode="json")
-    settings: list[Setting] = [("generations", 1), ("networks", [alone]), ("teacher_weights", None)]
-    return EngineRow(workload, settings, runs_teacher=False)
+    """The same student, taught by nobody."""
+    return EngineRow(workload, taught=False)

@@ -56,6 +56,8 @@ class Figures:
 
 def measure(names: Sequence[str], request: BenchmarkRequest, rounds: Rounds, say: Say) -> tuple[Figures, ...]:
     """Measure the rows `names` in interleaved rounds, each in a process of its own."""
+    if not names:
+        return ()
     with ExitStack() as stack:
         rows: dict[str, RowProcess] = {}
         for name in names:

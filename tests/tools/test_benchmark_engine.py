@@ -119,7 +119,7 @@ def test_phases_add_up_to_the_step(small: Workload, monkeypatch: pytest.MonkeyPa
 
 
 def test_what_ends_a_run_is_raised_where_its_steps_are_asked_for(small: Workload) -> None:
-    row = EngineRow(small, [("recipe.momentun", 0.5)], runs_teacher=True)
+    row = EngineRow(small, taught=True, settings=[("recipe.momentun", 0.5)])
     with closing(row), pytest.raises(RequestError, match="Did you mean 'momentum'"):
         row.steps(1)
 

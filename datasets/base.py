@@ -13,7 +13,8 @@ from torch import Tensor
 Batch = dict[str, Tensor]
 """`input` (B, C, H, W) float32, normalised as the network expects; `target`; `index` (B,) int64 place in the set.
 
-Mixed labels add `mixed_target` (B,) int64 and `mix` (B,) float32 in [0, 1], the share of `target`.
+Mixed labels add `mixed_target` (B,) int64 and `mix` (B,) float32 in [0, 1], the share of `target`. A teacher whose
+input is of another size finds the same views in `teacher_input`.
 """
 
 
@@ -89,3 +90,13 @@ class TaskData:
     input_mean: tuple[float, ...] = field(default=(0.0, 0.0, 0.0))
     input_std: tuple[float, ...] = field(default=(1.0, 1.0, 1.0))
     """`input` = (pixel in [0, 1] - mean) / std."""
+    teacher: TaskData | None = None
+    """The same images as generation 1 takes them, where its input is not its students'."""
+    taught: TaskData | None = None
+    """The same images as students of generation 1 take them then: with `teacher_input` in the training batches."""
+
+    def for_arm(self, generation: int, taught_by: int | None) -> TaskData:
+        """The data as an arm of `generation` takes it, whose teacher is of generation `taught_by`."""
+        if generation == 1:
+            return self.teacher or self
+        return (self.taught or self) if taught_by == 1 else self

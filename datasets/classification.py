@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 from collections.abc import Callable, Mapping
@@ -10,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
 
 from densedistill.datasets.augment import ClassificationAugmentation, ColorJitter
-from densedistill.datasets.base import DataError, EvalSet, TaskData
+from densedistill.datasets.base import DataError, TaskData
 from densedistill.datasets.cifar import read_cifar10, read_cifar100
 from densedistill.datasets.decoding import stack
 from densedistill.datasets.imagefolder import read_imagefolder
@@ -23,18 +23,12 @@ from densedistill.datasets.labelled import (
     first_per_class,
     hold_out_per_class,
 )
-from densedistill.datasets.memory import (
-    MemoryEvalSet,
-    MemoryTrainSet,
-    Normalisation,
-    TrainingOptions,
-    measure,
-)
 from densedistill.datasets.mixing import Mixing
+from densedistill.datasets.normalisation import Normalisation, measure
 from densedistill.datasets.photo_crops import read_photo_crops
+from densedistill.datasets.preparation import Preparation, Sizes
 from densedistill.datasets.roots import data_root
 from densedistill.datasets.tiny_imagenet import read_tiny_imagenet
-from densedistill.datasets.workers import WorkerEvalSet, WorkerTrainSet
 
 __all__ = [
     "ClassificationAugmentation",
@@ -60,6 +54,10 @@ class ClassificationData(BaseModel):
     """The folder that holds the data set; None: the environment variable DENSEDISTILL_DATA."""
     input_size: int | None = Field(default=None, ge=8)
     """Height and width of the images, in pixels; None: the data set's own (224 for `imagefolder`)."""
+    teacher_size: int | None = Field(default=None, ge=8)
+    """Height and width of the teacher's input; None: `input_size`. Views are then made at the larger size, as far as
+    the data set has it, and resized for either network (antialiased bicubic): both see the same crop, colours, erased
+    rectangle and mix. `augmentation.crop_padding` counts in the student's pixels."""
     val_size: int | float | None = Field(default=None, gt=0)
     """Training images to hold out for validation: a number, or a share below 1. None: a tenth. Only for data sets
     without a validation part of their own."""
@@ -146,41 +144,43 @@ def _split(source: ClassificationSource, options: ClassificationData) -> _Split:
 
 
 def _prepare(split: _Split, options: ClassificationData) -> TaskData:
-    """Hold the images as pixels where they fit the budget, and behind worker processes where they do not."""
+    """The split as students take it and, where the teacher's input is of another size, as a teacher does."""
     source = split.source
-    size = options.input_size or source.native_size
-    normalisation = _normalisation(split, size)
-    training = TrainingOptions(augmentation=options.augmentation, normalisation=normalisation)
-    images = len(split.train) + len(split.val) + sum(len(test) for test in source.tests.values())
-    in_memory = images * 3 * size * size <= options.memory_budget_mb * 2**20
-
-    def evaluation(part: LabelledImages) -> EvalSet:
-        if in_memory:
-            return MemoryEvalSet(_pixels(part, size), part.labels, part.ids, normalisation)
-        return WorkerEvalSet(part, size, normalisation, options.workers)
-
-    train = (
-        MemoryTrainSet(_pixels(split.train, size), split.train.labels, training)
-        if in_memory
-        else WorkerTrainSet(split.train, size, training, options.workers)
+    student = options.input_size or source.native_size
+    sizes = Sizes(student=student, teacher=options.teacher_size or student, native=source.native_size)
+    normalisation = _normalisation(split, student)
+    made = Preparation(
+        split.train,
+        split.val,
+        source.tests,
+        sizes,
+        normalisation,
+        workers=options.workers,
+        memory_budget_mb=options.memory_budget_mb,
     )
-    resized = () if size == source.native_size else (f"resized to {size} pixels (antialiased bicubic)",)
-    return TaskData(
+    train = made.training(options.augmentation)
+    data = TaskData(
         name=source.name,
         train=train,
-        val=evaluation(split.val),
-        tests={name: evaluation(test) for name, test in source.tests.items()},
+        val=made.evaluation(split.val, student),
+        tests=made.evaluations(student),
         fingerprint=split.fingerprint,
         embedded=source.embedded,
-        notes=split.notes + resized,
+        notes=split.notes + sizes.notes(),
         classes=source.classes,
         input_mean=normalisation.mean,
         input_std=normalisation.std,
     )
-
-
-def _pixels(images: LabelledImages, size: int) -> Tensor:
-    return stack(images.images.read, len(images), size)
+    if sizes.teacher == student:
+        return data
+    teacher = dataclasses.replace(
+        data,
+        train=train.at(input_size=sizes.teacher),
+        val=made.evaluation(split.val, sizes.teacher),
+        tests=made.evaluations(sizes.teacher),
+    )
+    taught = dataclasses.replace(data, train=train.at(input_size=student, teacher_size=sizes.teacher))
+    return dataclasses.replace(data, teacher=teacher, taught=taught)
 
 
 def _normalisation(split: _Split, size: int) -> Normalisation:
@@ -189,4 +189,5 @@ def _normalisation(split: _Split, size: int) -> Normalisation:
         mean, std = split.source.normalisation
         return Normalisation(mean=mean, std=std)
     step = -(-len(split.train) // _MEASURED_IMAGES)
-    return measure(_pixels(split.train.select(np.arange(0, len(split.train), step)), size))
+    measured = split.train.select(np.arange(0, len(split.train), step))
+    return measure(stack(measured.images.read, len(measured), size))

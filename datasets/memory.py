@@ -1,10 +1,12 @@
 """Labelled images held as one uint8 tensor: batches are gathered, augmented and normalised on the device.
 
-Sizes: N images in the set, B in a batch, S the input size in pixels.
+Sizes: N images in the set, B in a batch, S the side of the images in pixels.
 """
 
 from __future__ import annotations
 
+import copy
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -16,34 +18,9 @@ from densedistill.datasets.augment import ClassificationAugmentation, augment
 from densedistill.datasets.base import Batch, ViewPlan
 from densedistill.datasets.erasing import erase
 from densedistill.datasets.mixing import mix_batch
+from densedistill.datasets.normalisation import Normalisation
+from densedistill.datasets.resizing import resized
 from densedistill.datasets.view_mixing import ViewMixes, draw_mixes, mix_views
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Normalisation:
-    """Mean and standard deviation per channel, of pixels in [0, 1]."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    def apply(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] to the network's input."""
-        mean = torch.tensor(self.mean, device=images.device).view(1, -1, 1, 1)
-        std = torch.tensor(self.std, device=images.device).view(1, -1, 1, 1)
-        return (images - mean) / std
-
-
-def measure(pixels: Tensor) -> Normalisation:
-    """Mean and standard deviation per channel over all of (N, 3, H, W) uint8, rounded to four decimals."""
-    levels = torch.arange(256, dtype=torch.float64) / 255
-    mean, std = [], []
-    for channel in pixels.unbind(1):
-        # A histogram is exact and needs no float copy of the set.
-        shares = torch.bincount(channel.flatten(), minlength=256).double() / channel.numel()
-        center = (shares * levels).sum()
-        mean.append(round(center.item(), 4))
-        std.append(round((shares * (levels - center).square()).sum().sqrt().item(), 4))
-    return Normalisation(mean=tuple(mean), std=tuple(std))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +29,14 @@ class TrainingOptions:
 
     augmentation: ClassificationAugmentation
     normalisation: Normalisation
+    input_size: int | None = None
+    """Side of `input` in pixels; None: as the views are made."""
+    teacher_size: int | None = None
+    """Side of `teacher_input`, the same view for the teacher; None: a batch has none."""
+
+    def at(self, input_size: int, teacher_size: int | None) -> TrainingOptions:
+        """The same views at other sizes."""
+        return dataclasses.replace(self, input_size=input_size, teacher_size=teacher_size)
 
     @property
     def mixing(self) -> bool:
@@ -70,7 +55,7 @@ class TrainingOptions:
         )
 
     def finish(self, images: Tensor, labels: Tensor, plan: ViewPlan, mixes: ViewMixes, *, seed: int) -> Batch:
-        """Normalise, erase, attach labels and mix.
+        """Normalise, erase, attach labels, mix, and resize.
 
         Args:
             images: (B + M, 3, S, S) in [0, 1], augmented: the plan's views, then the partners of `mixes`.
@@ -86,8 +71,8 @@ class TrainingOptions:
             inputs = erase(inputs, mixes.joined(plan), self.augmentation.random_erasing, seed=seed)
         batch = {"input": inputs[:count], "target": labels[:count], "index": index}
         if plan.named and self.mixing:
-            return mix_views(batch, inputs[count:], labels[count:], mixes)
-        return mix_batch(
+            return self._sized(mix_views(batch, inputs[count:], labels[count:], mixes))
+        mixed = mix_batch(
             batch,
             plan,
             mixup=self.augmentation.mixup,
@@ -95,6 +80,26 @@ class TrainingOptions:
             probability=self.augmentation.mix_probability,
             seed=seed,
         )
+        return self._sized(mixed)
+
+    def _sized(self, batch: Batch) -> Batch:
+        """The finished views at the student's and the teacher's size."""
+        views = batch["input"]
+        sized = {**batch, "input": resized(views, self.input_size, self.normalisation)}
+        if self.teacher_size is not None:
+            sized["teacher_input"] = resized(views, self.teacher_size, self.normalisation)
+        return sized
+
+
+@dataclass(slots=True)
+class _Held:
+    """A set's pixels, in one place for all that read them."""
+
+    pixels: Tensor
+    labels: Tensor
+
+    def move(self, device: torch.device) -> None:
+        self.pixels, self.labels = self.pixels.to(device), self.labels.to(device)
 
 
 class MemoryTrainSet:
@@ -102,16 +107,31 @@ class MemoryTrainSet:
 
     def __init__(self, pixels: Tensor, labels: np.ndarray, options: TrainingOptions) -> None:
         """Take (N, 3, S, S) uint8 pixels and (N,) int64 labels."""
-        self.pixels = pixels
-        self.labels = torch.from_numpy(labels)
+        self._held = _Held(pixels, torch.from_numpy(labels))
         self.options = options
+
+    @property
+    def pixels(self) -> Tensor:
+        """(N, 3, S, S) uint8, on the device where they were last asked for."""
+        return self._held.pixels
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64."""
+        return self._held.labels
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    def at(self, *, input_size: int, teacher_size: int | None = None) -> MemoryTrainSet:
+        """The same views at other sizes, of pixels that are held once."""
+        other = copy.copy(self)
+        other.options = self.options.at(input_size, teacher_size)
+        return other
+
     def batches(self, plans: Sequence[ViewPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
         """One batch for each plan, in order; the uint8 set moves to `device` once and stays there."""
-        self.pixels, self.labels = self.pixels.to(device), self.labels.to(device)
+        self._held.move(device)
         for plan in plans:
             mixes = self.options.mixes(plan, len(self), seed=seed)
             whole = mixes.joined(plan)
@@ -123,12 +143,20 @@ class MemoryTrainSet:
 class MemoryEvalSet:
     """Images as they are, in a fixed order, held in memory."""
 
-    def __init__(self, pixels: Tensor, labels: np.ndarray, ids: Sequence[str], normalisation: Normalisation) -> None:
-        """Take (N, 3, S, S) uint8 pixels, (N,) int64 labels and N names."""
+    def __init__(
+        self,
+        pixels: Tensor,
+        labels: np.ndarray,
+        ids: Sequence[str],
+        normalisation: Normalisation,
+        input_size: int | None = None,
+    ) -> None:
+        """Take (N, 3, S, S) uint8 pixels, (N,) int64 labels, N names, and the side of `input` where it is not S."""
         self.pixels = pixels
         self.labels = torch.from_numpy(labels)
         self._ids = tuple(ids)
         self.normalisation = normalisation
+        self.input_size = input_size
 
     @property
     def ids(self) -> Sequence[str]:
@@ -141,7 +169,7 @@ class MemoryEvalSet:
             stop = min(start + batch_size, len(self._ids))
             images = self.pixels[start:stop].to(device).float() / 255
             yield {
-                "input": self.normalisation.apply(images),
+                "input": resized(self.normalisation.apply(images), self.input_size, self.normalisation),
                 "target": self.labels[start:stop].to(device),
                 "index": torch.arange(start, stop, device=device),
             }

@@ -6,6 +6,7 @@ either way. Partners from outside the batch, with which named views are mixed, a
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,9 @@ from densedistill.datasets.augment import augment
 from densedistill.datasets.base import Batch, DataError, ViewPlan
 from densedistill.datasets.decoding import fit
 from densedistill.datasets.labelled import LabelledImages
-from densedistill.datasets.memory import Normalisation, TrainingOptions
+from densedistill.datasets.memory import TrainingOptions
+from densedistill.datasets.normalisation import Normalisation
+from densedistill.datasets.resizing import resized
 from densedistill.datasets.worker_loading import load_in_workers
 
 
@@ -25,7 +28,7 @@ class WorkerTrainSet:
     """Augmented views of images decoded by worker processes; a pure function of (plan, seed)."""
 
     def __init__(self, images: LabelledImages, size: int, options: TrainingOptions, workers: int) -> None:
-        """Take the images, the input size in pixels, and the number of processes (0: this one)."""
+        """Take the images, the side they are fitted to, and the number of processes (0: this one)."""
         self.images = images
         self.labels = torch.from_numpy(images.labels)
         self.size = size
@@ -34,6 +37,12 @@ class WorkerTrainSet:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def at(self, *, input_size: int, teacher_size: int | None = None) -> WorkerTrainSet:
+        """The same views at other sizes."""
+        other = copy.copy(self)
+        other.options = self.options.at(input_size, teacher_size)
+        return other
 
     def batches(self, plans: Sequence[ViewPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
         """One batch for each plan, in order, on `device`.
@@ -55,13 +64,21 @@ class WorkerTrainSet:
 class WorkerEvalSet:
     """Images as they are, in a fixed order, decoded by worker processes."""
 
-    def __init__(self, images: LabelledImages, size: int, normalisation: Normalisation, workers: int) -> None:
-        """Take the images, the input size in pixels, and the number of processes (0: this one)."""
+    def __init__(
+        self,
+        images: LabelledImages,
+        size: int,
+        normalisation: Normalisation,
+        workers: int,
+        input_size: int | None = None,
+    ) -> None:
+        """Take the images, the side they are fitted to, the number of processes (0: this one), and `input`'s side."""
         self.images = images
         self.labels = torch.from_numpy(images.labels)
         self.size = size
         self.normalisation = normalisation
         self.workers = workers
+        self.input_size = input_size
 
     @property
     def ids(self) -> Sequence[str]:
@@ -75,8 +92,9 @@ class WorkerEvalSet:
         wanted = [chunk.tolist() for chunk in chunks]
         fitted = FittedImages(self.images, self.size)
         for chunk, pixels in zip(chunks, load_in_workers(fitted, wanted, self.workers, torch.stack), strict=True):
+            inputs = self.normalisation.apply(pixels.to(device).float() / 255)
             yield {
-                "input": self.normalisation.apply(pixels.to(device).float() / 255),
+                "input": resized(inputs, self.input_size, self.normalisation),
                 "target": self.labels[chunk].to(device),
                 "index": chunk.to(device),
             }

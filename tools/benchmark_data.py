@@ -17,7 +17,8 @@ from densedistill.datasets.base import TaskData
 from densedistill.datasets.classification import ClassificationData
 from densedistill.datasets.dense import IMAGENET_MEAN, IMAGENET_STD, DenseEval, DenseTrain, Symmetry
 from densedistill.datasets.edges import EdgeData
-from densedistill.datasets.memory import MemoryEvalSet, MemoryTrainSet, Normalisation, TrainingOptions
+from densedistill.datasets.memory import MemoryEvalSet, MemoryTrainSet, TrainingOptions
+from densedistill.datasets.normalisation import Normalisation
 from densedistill.datasets.super_resolution import SuperResolutionData
 from densedistill.distill.errors import RequestError
 

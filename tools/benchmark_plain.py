@@ -19,7 +19,8 @@ from densedistill.datasets.augment import ClassificationAugmentation
 from densedistill.datasets.decoding import fit
 from densedistill.datasets.dense import DenseTrain
 from densedistill.datasets.dense_workers import DenseWorkerTrain
-from densedistill.datasets.memory import MemoryTrainSet, Normalisation
+from densedistill.datasets.memory import MemoryTrainSet
+from densedistill.datasets.normalisation import Normalisation
 from densedistill.datasets.workers import WorkerTrainSet
 from densedistill.distill.objective import Objective
 from densedistill.distill.plan import Plan

@@ -20,7 +20,8 @@ from densedistill.datasets.classification import (
 )
 from densedistill.datasets.erasing import RandomErasing
 from densedistill.datasets.labelled import first_per_class, hold_out_per_class
-from densedistill.datasets.memory import MemoryTrainSet, measure
+from densedistill.datasets.memory import MemoryTrainSet
+from densedistill.datasets.normalisation import measure
 from densedistill.datasets.photo_crops import CROP, GAP, TILE, tiles
 from densedistill.datasets.photos import load_photo, photo_names
 from densedistill.datasets.workers import WorkerEvalSet, WorkerTrainSet

@@ -13,8 +13,9 @@ from scipy.stats import kstest
 from densedistill.datasets.augment import ClassificationAugmentation, ColorJitter
 from densedistill.datasets.base import Batch, BatchPlan, TrainSet
 from densedistill.datasets.classification import ClassificationData, load_classification
-from densedistill.datasets.memory import MemoryTrainSet, Normalisation, TrainingOptions
+from densedistill.datasets.memory import MemoryTrainSet, TrainingOptions
 from densedistill.datasets.mixing import Mixing, cut_box
+from densedistill.datasets.normalisation import Normalisation
 from densedistill.datasets.view_mixing import ViewMixes, draw_mixes
 
 CPU = torch.device("cpu")

@@ -62,6 +62,13 @@ class Assembler:
         config = resolved.config
         self.plans = plan_arms(config.generations, config.controls, len(config.students))
 
+    def data_for(self, plan: ArmPlan) -> TaskData:
+        """The data as `plan`'s arm takes it: input sizes may differ between generations."""
+        return self.data.for_arm(plan.generation, None if plan.teacher is None else self._plan(plan.teacher).generation)
+
+    def _plan(self, arm: str) -> ArmPlan:
+        return next(plan for plan in self.plans if plan.name == arm)
+
     def assemble(self, plan: ArmPlan, teacher: Teacher | None = None) -> Assembled:
         """Networks, losses and recipe of one arm. `teacher` is the plan's, which must be done; None: it is read."""
         config = self.resolved.config
@@ -77,7 +84,7 @@ class Assembler:
         if teacher is None and plan.teacher is not None:
             teacher = self.teacher(plan.teacher)
         if teacher is not None:
-            spec = spec.model_copy(update={"taps": self._taps(spec, network)})
+            spec = spec.model_copy(update={"taps": self._taps(plan, spec, network)})
         terms = self._terms(plan, network, teacher, warn)
         arm = Arm(
             plan=plan,
@@ -106,7 +113,7 @@ class Assembler:
         with torch.random.fork_rng():
             torch.manual_seed(derive(config.seed, "init", plan.generation))
             policy: Pretrained = "none" if weights is not None else config.pretrained
-            built = self.networks.build(spec.name, self._arguments(spec), pretrained=policy)
+            built = self.networks.build(spec.name, self._arguments(plan, spec), pretrained=policy)
         if built.warning:
             self.log.message(f"{plan.name}: {built.warning}", "warning")
         if weights is None:
@@ -116,8 +123,8 @@ class Assembler:
             self.log.message(f"{plan.name} takes its weights from {weights} and is not trained")
         return built.module, f"file {weights.name}", plan.generation != 1
 
-    def _arguments(self, spec: NetworkSpec) -> dict[str, Any]:
-        derived = self.resolved.spec.network_arguments(spec.name, self.resolved.options, self.data)
+    def _arguments(self, plan: ArmPlan, spec: NetworkSpec) -> dict[str, Any]:
+        derived = self.resolved.spec.network_arguments(spec.name, self.resolved.options, self.data_for(plan))
         return {**derived, **spec.arguments}
 
     def network_of(self, arm: str) -> nn.Module:
@@ -127,27 +134,30 @@ class Assembler:
 
     def teacher(self, arm: str) -> Teacher:
         """A finished arm as a teacher."""
-        plan = next(plan for plan in self.plans if plan.name == arm)
+        plan = self._plan(arm)
         network = self.network_of(arm)
-        taps = self._taps(self.resolved.config.network(plan.generation, plan.variant), network, teaches=True)
+        taps = self._taps(plan, self.resolved.config.network(plan.generation, plan.variant), network, teaches=True)
         return Teacher(arm, network, taps, self.runtime.autocast)
 
     def prepare(self, teacher: Teacher, batch_size: int, say: Callable[[str], None]) -> None:
         """Let `teacher` take its shortcuts, checked on a batch as training will give it."""
         speed, share = self.resolved.config.speed, -(-batch_size // self.runtime.processes)
+        data = self.data_for(self._plan(teacher.name))
         if speed.int8_teacher:
-            batches = list(sample_batches(self.data, 2 * CALIBRATION_BATCHES, share, self.runtime))
+            batches = list(sample_batches(data, 2 * CALIBRATION_BATCHES, share, self.runtime))
             teacher.quantise(batches[:CALIBRATION_BATCHES], batches[CALIBRATION_BATCHES:], self.runtime)
         else:
-            teacher.prepare(sample_batch(self.data, share, self.runtime), speed, self.runtime, say)
+            teacher.prepare(sample_batch(data, share, self.runtime), speed, self.runtime, say)
 
-    def _taps(self, spec: NetworkSpec, network: nn.Module, *, teaches: bool = False) -> tuple[str, ...]:
+    def _taps(
+        self, plan: ArmPlan, spec: NetworkSpec, network: nn.Module, *, teaches: bool = False
+    ) -> tuple[str, ...]:
         """The taps that the configuration gives, else those that the methods need."""
-        if spec.taps or not self.resolved.roles:
+        roles = self.resolved.roles(teaches=teaches)
+        if spec.taps or not roles:
             return spec.taps
-        batch = sample_batch(self.data, PROBE_IMAGES, self.runtime)
-        images = teacher_input(batch) if teaches else batch["input"]
-        return found_features(network, images).paths(self.resolved.roles)
+        images = sample_batch(self.data_for(plan), PROBE_IMAGES, self.runtime)["input"]
+        return found_features(network, images).paths(roles)
 
     def _terms(
         self, plan: ArmPlan, network: nn.Module, teacher: Teacher | None, warn: Callable[[str], None]
@@ -173,12 +183,12 @@ class Assembler:
 
     def _with_networks(self, context: TermContext, plan: ArmPlan, network: nn.Module, teacher: Teacher) -> TermContext:
         """`context` with what a pass of either network shows."""
-        roles, config = self.resolved.roles, self.resolved.config
-        teaching = next(other for other in self.plans if other.name == teacher.name)
-        batch = sample_batch(self.data, PROBE_IMAGES, self.runtime)
-        mine = look(network, batch["input"], config.network(plan.generation, plan.variant).taps, roles)
+        config, roles = self.resolved.config, self.resolved.roles
+        teaching = self._plan(teacher.name)
+        batch = sample_batch(self.data_for(plan), PROBE_IMAGES, self.runtime)
+        mine = look(network, batch["input"], config.network(plan.generation, plan.variant).taps, roles(teaches=False))
         given = config.network(teaching.generation, teaching.variant).taps
-        theirs = look(teacher.network, teacher_input(batch), given, roles)
+        theirs = look(teacher.network, teacher_input(batch), given, roles(teaches=True))
         return dataclasses.replace(
             context,
             student_taps=mine.taps,
@@ -201,7 +211,7 @@ class Assembler:
             return wanted
         share = -(-arms[0].recipe.batch_size // self.runtime.processes)
         names = ", ".join(arm.plan.name for arm in arms)
-        batch = sample_batch(self.data, PROBE_IMAGES, self.runtime)
+        batch = sample_batch(self.data_for(arms[0].plan), PROBE_IMAGES, self.runtime)
         estimate = functools.reduce(MemoryEstimate.beside, (estimate_memory(arm, batch, self.runtime) for arm in arms))
         if wanted is None:
             require_memory(estimate, share, self.runtime.device, names)

@@ -97,10 +97,11 @@ class Resolved:
         """Every method with its parameters, the main one first."""
         return ((self.method, self.parameters), *self.also)
 
-    @property
-    def roles(self) -> tuple[Role, ...]:
-        """The features that the methods read, each once."""
-        return tuple(dict.fromkeys(role for method, _parameters in self.methods for role in method.needs.features))
+    def roles(self, *, teaches: bool) -> tuple[Role, ...]:
+        """The features that the methods read of a teacher or of a student, each once."""
+        needs = [method.needs for method, _parameters in self.methods]
+        own = [] if teaches else [role for need in needs for role in need.student_features]
+        return tuple(dict.fromkeys([*(role for need in needs for role in need.features), *own]))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -84,9 +84,11 @@ class Needs:
     labels: bool = False
     """Its own term reads the labels; the labels' cross-entropy beside it is no need of the method."""
     features: tuple[Role, ...] = ()
-    """Found where the configuration names no taps."""
-    projector: bool = False
-    """It trains layers of its own, which are no part of the student."""
+    """Of either network; found where the configuration names no taps."""
+    student_features: tuple[Role, ...] = ()
+    """Of the student alone."""
+    trains: str = ""
+    """What it trains beside the student: `projector`, `temperature`. No part of the student that is saved."""
     index: bool = False
     """It remembers each training image by its number."""
     classifier: bool = False
@@ -97,7 +99,8 @@ class Needs:
         named = {
             "labels": self.labels,
             f"features ({', '.join(self.features)})": bool(self.features),
-            "projector": self.projector,
+            f"student's features ({', '.join(self.student_features)})": bool(self.student_features),
+            self.trains: bool(self.trains),
             "index": self.index,
             "teacher's classifier": self.classifier,
         }

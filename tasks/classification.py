@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
-from pydantic import BaseModel, Field
 from torch import Tensor
 
 from densedistill.datasets.augment import ClassificationAugmentation, ColorJitter
 from densedistill.datasets.classification import ClassificationData, classification_names, load_classification
 from densedistill.datasets.mixing import Mixing
 from densedistill.distill.data import TaskData
-from densedistill.distill.losses import DistilledLogits, HardLabels, blend
 from densedistill.distill.metrics import Accuracy
-from densedistill.distill.objective import LossTerm
-from densedistill.distill.recipe import FROZEN, Recipe
+from densedistill.distill.recipe import Recipe
 from densedistill.distill.spec import (
     Argument,
-    Method,
     MetricSpec,
     NetworkSpec,
     PanelCell,
@@ -26,33 +22,13 @@ from densedistill.distill.spec import (
     Preset,
     Reference,
     TaskSpec,
-    TermContext,
 )
+from densedistill.tasks.methods import classification_methods
 from densedistill.tasks.pictures import input_picture
 from densedistill.tasks.registry import register
 
 SIZED_FAMILIES = ("cifar/", "timm/", "torchvision/")
 """Families whose builders take the input size: it decides stems and pools."""
-
-
-class SoftTargets(BaseModel):
-    """Parameters of `kd`: α·T²·KL(teacher ‖ student) + (1 - α)·CE."""
-
-    model_config = FROZEN
-
-    alpha: float = Field(default=0.9, ge=0, le=1)
-    """The teacher's share."""
-    temperature: float = Field(default=4.0, gt=0)
-    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-
-
-def soft_target_terms(parameters: SoftTargets, _context: TermContext) -> Sequence[LossTerm]:
-    """Two terms, `soft` and `hard`."""
-    return blend(
-        parameters.alpha,
-        taught=("soft", DistilledLogits(parameters.temperature)),
-        own=("hard", HardLabels(parameters.label_smoothing)),
-    )
 
 
 def network_arguments(name: str, options: ClassificationData, data: TaskData) -> Mapping[str, Argument]:
@@ -160,15 +136,7 @@ def classification() -> TaskSpec:
         metric=MetricSpec(
             name="accuracy", unit="%", higher_is_better=True, make=lambda _options, data: Accuracy(len(data.classes))
         ),
-        methods={
-            "kd": Method(
-                name="kd",
-                summary="soft targets: α·T²·KL(teacher ‖ student) + (1 - α)·CE",
-                paper="Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 2",
-                parameters=SoftTargets(),
-                terms=soft_target_terms,
-            )
-        },
+        methods=classification_methods(),
         presets={"demo": demo(), "paper": paper()},
         datasets=classification_names(),
         load_data=load_classification,

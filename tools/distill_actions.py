@@ -138,11 +138,20 @@ def _list_networks() -> Table:
 
 
 def _list_methods() -> Table:
-    table = Table("task", "method", "what", "parameters", "source", title="methods")
+    table = Table(title="methods", show_lines=True)
+    table.add_column("task, method", overflow="fold")
+    table.add_column("what, and its paper")
+    table.add_column("needs")
+    table.add_column("parameters", overflow="fold")
     for name in names():
         for method in get(name).methods.values():
-            parameters = ", ".join(f"{key}={value}" for key, value in method.parameters.model_dump(mode="json").items())
-            table.add_row(name, method.name, method.summary, parameters, method.paper)
+            parameters = method.parameters.model_dump(mode="json")
+            table.add_row(
+                f"{name}\n{method.name}",
+                f"{method.summary}\n{method.paper}",
+                method.needs.words(),
+                "\n".join(f"{key}={value}" for key, value in parameters.items()),
+            )
     return table
 
 

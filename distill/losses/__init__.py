@@ -6,6 +6,7 @@ from densedistill.distill.losses.feature_attention import attention_loss
 from densedistill.distill.losses.feature_heads import LogitHead
 from densedistill.distill.losses.feature_hint import HintRegression, hint_loss
 from densedistill.distill.losses.feature_reused import ReusedClassifier, simkd_loss
+from densedistill.distill.losses.feature_terms import OnFeatures, OnHeads, OnImages, OnStages, ReadAs
 from densedistill.distill.losses.feature_variational import VariationalDistillation, vid_loss
 from densedistill.distill.losses.features import FeatureMatching, as_map, feature_mse, to_smaller
 from densedistill.distill.losses.images import Perceptual, l1, perceptual_l1
@@ -18,6 +19,7 @@ from densedistill.distill.losses.logit_temperature import (
     curriculum,
     reverse_gradient,
 )
+from densedistill.distill.losses.logit_terms import LearnedTemperature, OnLogits, WarmedUp, epoch_number
 from densedistill.distill.losses.logit_transformed import wttm_loss
 from densedistill.distill.losses.logits import dkd_loss, dkd_per_image, kd_loss, mixed_cross_entropy
 from densedistill.distill.losses.maps import probability_mse, weighted_bce
@@ -45,8 +47,15 @@ __all__ = [
     "HardLabels",
     "HardMaps",
     "HintRegression",
+    "LearnedTemperature",
     "LogitHead",
+    "OnFeatures",
+    "OnHeads",
+    "OnImages",
+    "OnLogits",
+    "OnStages",
     "Perceptual",
+    "ReadAs",
     "Reconstruction",
     "ReusedClassifier",
     "ReviewDistillation",
@@ -54,6 +63,7 @@ __all__ = [
     "TaughtReconstruction",
     "TermFunction",
     "VariationalDistillation",
+    "WarmedUp",
     "aligned",
     "as_map",
     "attention_loss",
@@ -63,6 +73,7 @@ __all__ = [
     "dist_loss",
     "dkd_loss",
     "dkd_per_image",
+    "epoch_number",
     "feature_mse",
     "hcl_loss",
     "hint_loss",

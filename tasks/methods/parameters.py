@@ -1,0 +1,43 @@
+"""What the methods' parameters share: their types with bounds, and the labels' term beside each method's own."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from densedistill.distill.recipe import FROZEN
+
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+"""0 leaves the term out."""
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""A temperature or an exponent."""
+Share = Annotated[float, Field(ge=0, le=1)]
+Epochs = Annotated[int, Field(ge=0)]
+
+
+class Labels(BaseModel):
+    """Cross-entropy with the labels, which stands beside every method. Alone, in the control arm, its weight is 1."""
+
+    model_config = FROZEN
+
+    hard_weight: Weight = 1.0
+    """Of the cross-entropy; 0 leaves it out."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+
+class Weighted(Labels):
+    """hard_weight·CE + weight·method."""
+
+    weight: Weight = 1.0
+    """Of the method's term; 0 is plain training."""
+
+
+class Blended(BaseModel):
+    """(1 - α)·CE + α·method."""
+
+    model_config = FROZEN
+
+    alpha: Share = 0.9
+    """The teacher's share; 0 is plain training."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)

@@ -17,7 +17,7 @@ from densedistill.distill.choices import Choices
 from densedistill.distill.collective import from_main
 from densedistill.distill.config import Resolved
 from densedistill.distill.counters import Counters
-from densedistill.distill.data import TaskData
+from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.evaluation import evaluate
 from densedistill.distill.files import save_weights, write_json
 from densedistill.distill.lesson import Lesson
@@ -118,7 +118,7 @@ class Chain(CachingAssembler):
         """One lesson; `notes` of each arm take what is to be said of it."""
         choices = Choices(self.run_dir.arm(arms[0].plan.name).state / "choices.json", write=self.runtime.is_main)
         size = self._chosen_micro_batch(arms, choices)
-        around = self._surroundings()
+        around = dataclasses.replace(self._surroundings(), data=self.data_for(arms[0].plan))
         trainings: list[ArmTraining] = []
         answers: Answers | None = None
         try:
@@ -171,9 +171,9 @@ class Chain(CachingAssembler):
         """Score the selected weights once on every test set, and write weights and record."""
         plan, folder = assembled.arm.plan, self.run_dir.arm(assembled.arm.plan.name)
         main = self.resolved.spec.metric.name
-        batch_size = assembled.arm.recipe.batch_size
-        val = self._score(network, "val", batch_size)
-        tests = {name: self._score(network, name, batch_size) for name in self.data.tests}
+        data, batch_size = self.data_for(plan), assembled.arm.recipe.batch_size
+        val = self._score(network, data.val, batch_size)
+        tests = {name: self._score(network, images, batch_size) for name, images in data.tests.items()}
         save_weights(folder.weights, network)
         record = {
             "arm": plan.name,
@@ -182,12 +182,12 @@ class Chain(CachingAssembler):
             "variant": plan.variant,
             "teacher": plan.teacher,
             "network": assembled.arm.spec.name,
-            "arguments": self._arguments(assembled.arm.spec),
+            "arguments": self._arguments(plan, assembled.arm.spec),
             "taps": list(assembled.arm.spec.taps),
             "builder": self.networks_module,
-            "input_mean": list(self.data.input_mean),
-            "input_std": list(self.data.input_std),
-            "classes": list(self.data.classes),
+            "input_mean": list(data.input_mean),
+            "input_std": list(data.input_std),
+            "classes": list(data.classes),
             "recipe": assembled.arm.recipe.model_dump(mode="json"),
             "params": sum(value.numel() for value in network.parameters()),
             "init": assembled.init,
@@ -210,8 +210,7 @@ class Chain(CachingAssembler):
         reached = ", ".join(f"{figures[main]:.4g} on {name}" for name, figures in {"val": val, **tests}.items())
         self.log.arm_finished(plan.name, f"{main} {reached}")
 
-    def _score(self, network: Callable[[Tensor], Tensor], part: str, batch_size: int) -> dict[str, float]:
-        images = self.data.val if part == "val" else self.data.tests[part]
+    def _score(self, network: Callable[[Tensor], Tensor], images: EvalSet, batch_size: int) -> dict[str, float]:
         evaluation = evaluate(
             network,
             images,
@@ -228,8 +227,8 @@ class Chain(CachingAssembler):
             return
         for name, function in self.resolved.spec.baselines(self.resolved.options).items():
             main = self.resolved.spec.metric.name
-            val = self._score(function, "val", 1)
-            tests = {part: self._score(function, part, 1) for part in self.data.tests}
+            val = self._score(function, self.data.val, 1)
+            tests = {part: self._score(function, images, 1) for part, images in self.data.tests.items()}
             test = next(iter(tests.values()))[main] if tests else None
             self.baselines.append({"name": name, "val": val[main], "test": test, "tests": tests})
             self.log.message(f"without a network, {name}: {main} {val[main]:.4g} on validation, {test:.4g} on test")

@@ -71,3 +71,9 @@ class TaskData(Protocol):
     def input_mean(self) -> tuple[float, ...]: ...
     @property
     def input_std(self) -> tuple[float, ...]: ...
+
+    def for_arm(self, generation: int, taught_by: int | None) -> TaskData:
+        """The data as an arm of `generation` takes it, whose teacher is of generation `taught_by`.
+
+        Where generation 1 takes another input than its students, these find it in `teacher_input`.
+        """

@@ -58,7 +58,7 @@ class TrialChain(CachingAssembler):
         """The network that `arm` would train, in evaluation mode."""
         if arm in self._taught_by:
             return self._taught_by[arm].eval()
-        plan = next(plan for plan in self.plans if plan.name == arm)
+        plan = self._plan(arm)
         spec = self.resolved.config.network(plan.generation, plan.variant)
         network, _init, _trained = self._network(plan, spec)
         return network.to(self.runtime.device).eval()
@@ -91,12 +91,13 @@ class TrialChain(CachingAssembler):
         """Build `plan`'s arm and take two steps; the second one is timed."""
         assembled = self.assemble(plan)
         arm, speed = assembled.arm, self.resolved.config.speed
-        batch = sample_batch(self.data, arm.recipe.batch_size, self.runtime)
+        data = self.data_for(plan)
+        batch = sample_batch(data, arm.recipe.batch_size, self.runtime)
         if arm.teacher is not None:
             self.prepare(arm.teacher, arm.recipe.batch_size, self.log.message)
         if speed.rewrite_depthwise:
             rewrite_strided_depthwise(arm.network)
-        estimate = estimate_memory(arm, sample_batch(self.data, PROBE_IMAGES, self.runtime), self.runtime)
+        estimate = estimate_memory(arm, sample_batch(data, PROBE_IMAGES, self.runtime), self.runtime)
         output = shapes(arm.network, (), {key: value[:2] for key, value in batch.items()}).output
         objective = Objective(arm.terms)
         step = DistillationStep(arm.network, arm.spec.taps if arm.teacher else (), objective).to(self.runtime.device)

@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from densedistill.distill.chain import Chain
+from densedistill.distill.data import TaskData
 from densedistill.distill.files import replacing, write_json
 from densedistill.distill.spec import PanelCell, single
 
@@ -20,7 +21,7 @@ SAMPLES = 4
 def write_panels(chain: Chain) -> None:
     """Write `panels/panels.json` and its pictures for the finished arms of `chain`."""
     folder = chain.run_dir.panels
-    samples = _samples(chain)
+    samples = _samples(chain, chain.data)
     shown = chain.resolved.spec.panels
     rows: list[dict[str, Any]] = []
     for name, entries in samples.items():
@@ -29,18 +30,21 @@ def write_panels(chain: Chain) -> None:
             "truth": _cell(folder, f"{name}_truth", shown.truth(entries, chain.data)),
         }
         rows.append({"id": name, "cells": cells})
-    arms = [plan.name for plan in chain.plans if chain.run_dir.arm(plan.name).done]
-    for arm in arms:
-        finished = _predictions(chain, arm, samples)
-        for row, prediction, entries in zip(rows, finished, samples.values(), strict=True):
-            cell = shown.prediction(prediction, entries, chain.data)
-            row["cells"][arm] = _cell(folder, f"{row['id']}_{arm}", cell)
-    write_json(folder / "panels.json", {"columns": ["input", "truth", *arms], "rows": rows})
+    plans = [plan for plan in chain.plans if chain.run_dir.arm(plan.name).done]
+    for plan in plans:
+        data = chain.data_for(plan)
+        seen = samples if data is chain.data else _samples(chain, data)
+        finished = _predictions(chain, plan.name, seen)
+        for row, prediction, entries in zip(rows, finished, seen.values(), strict=True):
+            cell = shown.prediction(prediction, entries, data)
+            row["cells"][plan.name] = _cell(folder, f"{row['id']}_{plan.name}", cell)
+    columns = ["input", "truth", *(plan.name for plan in plans)]
+    write_json(folder / "panels.json", {"columns": columns, "rows": rows})
 
 
-def _samples(chain: Chain) -> dict[str, Mapping[str, Tensor]]:
+def _samples(chain: Chain, data: TaskData) -> dict[str, Mapping[str, Tensor]]:
     """Test images at even distances, so that a set sorted by class shows several classes."""
-    images = next(iter(chain.data.tests.values()))
+    images = next(iter(data.tests.values()))
     count = len(images.ids)
     wanted = {round(place * (count - 1) / max(min(SAMPLES, count) - 1, 1)) for place in range(min(SAMPLES, count))}
     found: dict[str, Mapping[str, Tensor]] = {}

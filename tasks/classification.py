@@ -31,13 +31,13 @@ SIZED_FAMILIES = ("cifar/", "timm/", "torchvision/")
 """Families whose builders take the input size: it decides stems and pools."""
 
 
-def network_arguments(name: str, options: ClassificationData, data: TaskData) -> Mapping[str, Argument]:
+def network_arguments(name: str, _options: ClassificationData, data: TaskData) -> Mapping[str, Argument]:
     """One output for each class; the stem follows from the size of the images."""
     classes: dict[str, Argument] = {"num_classes": len(data.classes)}
     if not name.startswith(SIZED_FAMILIES):
         return classes
     sample = next(iter(data.val.batches(1, device=torch.device("cpu"))))
-    return classes | {"input_size": options.input_size or sample["input"].shape[-1]}
+    return classes | {"input_size": sample["input"].shape[-1]}
 
 
 def predict(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

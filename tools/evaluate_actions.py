@@ -93,7 +93,7 @@ def _data(arm: FinishedArm, options: argparse.Namespace) -> tuple[TaskData, Base
     chosen = other_options(arm, options.data, options.data_root)
     if options.split == "test" and isinstance(chosen, SuperResolutionData):
         return _tests_alone(chosen), chosen
-    return arm.resolved.spec.load_data(chosen), chosen
+    return arm.seen(arm.resolved.spec.load_data(chosen)), chosen
 
 
 def other_options(arm: FinishedArm, name: str | None, root: str | None) -> BaseModel:

@@ -35,8 +35,12 @@ class FinishedArm:
     """What result.json says of the run's data."""
 
     def own_data(self) -> TaskData:
-        """The data of the run, loaded again."""
-        return self.resolved.spec.load_data(self.resolved.options)
+        """The data of the run, loaded again, as the arm takes it."""
+        return self.seen(self.resolved.spec.load_data(self.resolved.options))
+
+    def seen(self, data: TaskData) -> TaskData:
+        """`data` with the input size of the arm's generation."""
+        return data.for_arm(int(self.record["generation"]), None)
 
 
 def open_arm(run: Path, arm: str | None) -> FinishedArm:

@@ -19,8 +19,9 @@ from densedistill.distill.taps import Tapped
 
 Answer = TypeVar("Answer")
 
-Role = Literal["stages", "preactivations", "last", "embedding"]
-"""What a method may ask for: a map of each stage, the same before its activation, the last map, or one vector."""
+Role = Literal["stages", "preactivations", "hint", "last", "embedding"]
+"""What a method may ask for: a map of each stage, the same before its activation, the map of the stage before the
+last, the last map, or one vector."""
 
 MOST_STAGES = 4
 """Stages compared at most, the deepest: the stem that some networks count as one is compared by no method."""
@@ -70,6 +71,7 @@ class Features:
         found = {
             "stages": self.stages,
             "preactivations": self.preactivations,
+            "hint": self.stages[-2:-1] or self.stages,
             "last": (self.last,),
             "embedding": (self.embedding,),
         }[role]

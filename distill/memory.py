@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from densedistill.distill.errors import RequestError
 
-PROBE_IMAGES = 4
-"""Images in the probe, which takes half of them and then all. One would be too few: layers such as batch-norm on 1x1
-maps refuse to train on it."""
+PROBE_IMAGES = 6
+"""Images in the probe, which takes half of them and then all. Fewer would be too few: batch-norm on 1x1 maps refuses to
+train on one image, and a loss on the angles between images on two."""
 
 
 FEWEST_IMAGES = 2

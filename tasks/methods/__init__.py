@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from densedistill.distill.spec import Method
+from densedistill.tasks.methods.contrast import CONTRAST_METHODS
+from densedistill.tasks.methods.features import FEATURE_METHODS
+from densedistill.tasks.methods.heads import HEAD_METHODS
 from densedistill.tasks.methods.logits import LOGIT_METHODS
+from densedistill.tasks.methods.relations import RELATION_METHODS
 
 
 def classification_methods() -> dict[str, Method]:
     """Every method by name, `kd` first."""
-    return {method.name: method for method in LOGIT_METHODS}
+    methods = (*LOGIT_METHODS, *FEATURE_METHODS, *RELATION_METHODS, *CONTRAST_METHODS, *HEAD_METHODS)
+    return {method.name: method for method in methods}

@@ -66,6 +66,11 @@ class Assembler:
         """The data as `plan`'s arm takes it: input sizes may differ between generations."""
         return self.data.for_arm(plan.generation, None if plan.teacher is None else self._plan(plan.teacher).generation)
 
+    def data_taught_by(self, teacher: str) -> TaskData:
+        """The data as students of arm `teacher` take it."""
+        generation = self._plan(teacher).generation
+        return self.data.for_arm(generation + 1, generation)
+
     def _plan(self, arm: str) -> ArmPlan:
         return next(plan for plan in self.plans if plan.name == arm)
 
@@ -142,7 +147,7 @@ class Assembler:
     def prepare(self, teacher: Teacher, batch_size: int, say: Callable[[str], None]) -> None:
         """Let `teacher` take its shortcuts, checked on a batch as training will give it."""
         speed, share = self.resolved.config.speed, -(-batch_size // self.runtime.processes)
-        data = self.data_for(self._plan(teacher.name))
+        data = self.data_taught_by(teacher.name)
         if speed.int8_teacher:
             batches = list(sample_batches(data, 2 * CALIBRATION_BATCHES, share, self.runtime))
             teacher.quantise(batches[:CALIBRATION_BATCHES], batches[CALIBRATION_BATCHES:], self.runtime)

@@ -26,7 +26,7 @@ class CachingAssembler(Assembler):
         Raises:
             RequestError: its answers cannot be kept.
         """
-        answer = teacher(sample_batch(self.data_for(self._plan(teacher.name)), EXAMPLE_IMAGES, self.runtime))
+        answer = teacher(sample_batch(self.data_taught_by(teacher.name), EXAMPLE_IMAGES, self.runtime))
         # Of many classes only the largest logits are kept: exact in the tail's mass at the temperature of the loss.
         temperature = float(getattr(self.resolved.parameters, "temperature", 1.0))
         return plan_cache(answer, len(self.data.train), cycle, temperature=temperature)

@@ -11,6 +11,7 @@ from densedistill.distill.config import Request, Resolved, resolve
 from densedistill.distill.errors import RequestError
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.run_dir import RunDir, read_config_file
+from densedistill.distill.spec import TaskSpec
 from densedistill.distill.speed import EXACT
 from densedistill.tasks.registry import get
 
@@ -32,6 +33,8 @@ class RunRequest:
     teacher_weights: Path | str | None = None
     student_weights: Path | str | None = None
     pretrained: str | None = None
+    teacher_size: int | None = None
+    """Side of generation 1's input in pixels; its students keep their own."""
     epochs: int | None = None
     batch_size: int | None = None
     seed: int | None = None
@@ -77,8 +80,10 @@ class RunRequest:
         task = self.task or (base or {}).get("task")
         if task is None:
             raise RequestError("no task is named: give --task NAME; --list tasks shows the choices.")
+        spec = get(task)
+        self._check_teacher_size(spec)
         return resolve(
-            get(task),
+            spec,
             Request(
                 preset=self.preset,
                 method=self.method,
@@ -90,6 +95,15 @@ class RunRequest:
                 plugins=tuple(str(Path(name).absolute()) if name.endswith(".py") else name for name in plugins),
             ),
         )
+
+    def _check_teacher_size(self, spec: TaskSpec) -> None:
+        if self.teacher_size is None:
+            return
+        if not any("teacher_size" in type(preset.data).model_fields for preset in spec.presets.values()):
+            raise RequestError(
+                f"teacher_size is {self.teacher_size}, but in task {spec.name} teacher and student answer to the same "
+                "pixels: leave --teacher-size out, or give a task whose data has it, such as cls."
+            )
 
     def _base(self) -> Mapping[str, Any] | None:
         folder = self.folder() if self.resume else None
@@ -104,6 +118,7 @@ class RunRequest:
             "generations": self.generations,
             "data.name": self.data,
             "data.root": _absolute(self.data_root),
+            "data.teacher_size": self.teacher_size,
             "teacher_weights": _absolute(self.teacher_weights),
             "student_weights": _absolute(self.student_weights),
             "pretrained": self.pretrained,

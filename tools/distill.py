@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     networks.add_argument("--teacher", metavar="NAME", help="in place of the task's teacher, e.g. timm/resnet50")
     networks.add_argument("--student", metavar="NAME", help="in place of the task's student")
     networks.add_argument("--students", metavar="LIST", help="several, side by side: they share one teacher pass")
+    networks.add_argument("--teacher-size", type=int, metavar="N", help="the teacher's input in pixels; cls")
     networks.add_argument("--teacher-weights", metavar="FILE", help="safetensors or .pth: the teacher is not trained")
     networks.add_argument("--student-weights", metavar="FILE", help="safetensors or .pth to start the student from")
     networks.add_argument(

@@ -178,6 +178,7 @@ def _request(options: argparse.Namespace) -> RunRequest:
         teacher_weights=options.teacher_weights,
         student_weights=options.student_weights,
         pretrained=options.pretrained,
+        teacher_size=options.teacher_size,
         epochs=options.epochs,
         batch_size=options.batch_size,
         seed=options.seed,

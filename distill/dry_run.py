@@ -15,7 +15,7 @@ from densedistill.distill.arm import ArmPlan
 from densedistill.distill.assembly import Assembler
 from densedistill.distill.cache_files import require_space
 from densedistill.distill.caching import CachingAssembler
-from densedistill.distill.fast.strided_depthwise import rewrite_strided_depthwise
+from densedistill.distill.fast.depthwise import rewrite_depthwise
 from densedistill.distill.memory import PROBE_IMAGES, available_bytes
 from densedistill.distill.objective import Objective
 from densedistill.distill.plan import steps_per_epoch
@@ -96,7 +96,7 @@ class TrialChain(CachingAssembler):
         if arm.teacher is not None:
             self.prepare(arm.teacher, arm.recipe.batch_size, self.log.message)
         if speed.rewrite_depthwise:
-            rewrite_strided_depthwise(arm.network)
+            rewrite_depthwise(arm.network)
         estimate = estimate_memory(arm, sample_batch(data, PROBE_IMAGES, self.runtime), self.runtime)
         output = shapes(arm.network, (), {key: value[:2] for key, value in batch.items()}).output
         objective = Objective(arm.terms)

@@ -25,7 +25,7 @@ from densedistill.distill.counters import Best, Counters, Meter, Selection
 from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RunFailedError
 from densedistill.distill.evaluation import Evaluation, evaluate
-from densedistill.distill.fast.strided_depthwise import rewrite_strided_depthwise
+from densedistill.distill.fast.depthwise import rewrite_depthwise
 from densedistill.distill.memory import PROBE_IMAGES
 from densedistill.distill.micro_batches import pieces
 from densedistill.distill.objective import Objective, without_teacher
@@ -101,7 +101,7 @@ class ArmTraining:
             higher_is_better=around.spec.metric.higher_is_better,
         )
         self._guards = self._guard_gradients()
-        self._rewrite = rewrite_strided_depthwise(arm.network) if around.speed.rewrite_depthwise else None
+        self._rewrite = rewrite_depthwise(arm.network) if around.speed.rewrite_depthwise else None
         self.checkpoint = Checkpoint(folder.state / "state.pt", self._parts(), self.runtime.environment())
 
     @property

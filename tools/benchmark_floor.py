@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from densedistill.distill.fast.depthwise import rewrite_depthwise
 from densedistill.distill.fast.folding import fold_batch_norms
-from densedistill.distill.fast.strided_depthwise import rewrite_strided_depthwise
 from densedistill.distill.objective import Objective
 from densedistill.distill.outputs import Batch, Prediction
 from densedistill.distill.schedule import make_optimizer
@@ -50,7 +50,7 @@ class FloorRow:
         taught = faster({name: self._answering(way) for name, way in asks.items()}, self.device)
         self.answer = self._answering(asks[taught.name])
 
-        rewrite_strided_depthwise(pair.student)
+        rewrite_depthwise(pair.student)
         step = DistillationStep(pair.student, workload.spec(STUDENT).taps, Objective(pair.terms))
         step.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(workload.recipe, step.parameters())

@@ -12,7 +12,7 @@ import torch
 from timm.layers import Conv2dSame
 from torch import Tensor, nn
 
-from densedistill.distill.fast.strided_depthwise import rewrite_strided_depthwise
+from densedistill.distill.fast.depthwise import rewrite_depthwise
 
 BF16_EPSILON = 2.0**-8
 """Half the distance between neighbouring bf16 numbers near one: what one rounding costs."""
@@ -29,6 +29,15 @@ SHAPES = [
     (4, 14, 9, (5, 1), (3, 2), (4, 0), (1, 1)),
     (6, 1, 1, 3, 2, 1, 1),
     (4, 8, 8, 1, 2, 0, 1),
+    # Stride 1, where the weight's gradient is the slow one.
+    (8, 2, 2, 3, 1, 1, 1),
+    (8, 1, 1, 3, 1, 1, 1),
+    (4, 3, 9, 3, 1, 1, 1),
+    (6, 8, 8, 5, 1, 2, 1),
+    (6, 4, 5, 5, 1, 2, 1),
+    (4, 6, 7, 7, 1, 3, 1),
+    (4, 9, 9, (7, 1), (1, 1), (3, 0), (1, 1)),
+    (4, 11, 12, 5, 1, 4, 2),
 ]
 
 
@@ -67,7 +76,7 @@ def rewritten_calls(output: Tensor) -> int:
         if node is None or node in seen:
             continue
         seen.add(node)
-        found += node.name() == "_StridedDepthwiseBackward"
+        found += node.name() == "_DepthwiseBackward"
         waiting += [after for after, _ in node.next_functions]
     return found
 
@@ -82,7 +91,7 @@ def test_gradients_equal_float64_within_bf16(shape: tuple[int, ...], bias: bool)
     images = as_bf16_values(torch.randn(3, channels, height, width, dtype=torch.float64))
     toward = as_bf16_values(torch.randn_like(exact(images)))
     network = nn.Sequential(copy.deepcopy(exact).float())
-    assert rewrite_strided_depthwise(network).paths == ("0",)
+    assert rewrite_depthwise(network).paths == ("0",)
 
     wanted_output, wanted = gradients(exact, images, toward, autocast=False)
     output, got = gradients(network, images.float(), toward, autocast=True)
@@ -97,7 +106,7 @@ def test_gradients_equal_float64_within_bf16(shape: tuple[int, ...], bias: bool)
 def test_forward_is_bit_equal() -> None:
     plain = nn.Sequential(depthwise(8, 3, 2, 1, 1), nn.ReLU(), depthwise(8, 5, 2, 2, 1))
     network = copy.deepcopy(plain)
-    rewrite_strided_depthwise(network)
+    rewrite_depthwise(network)
     images = torch.randn(2, 8, 13, 16, requires_grad=True)
     with torch.autocast("cpu", torch.bfloat16):
         output = network(images)
@@ -107,14 +116,14 @@ def test_forward_is_bit_equal() -> None:
 
 def test_bf16_weights_take_the_fast_way_without_autocast() -> None:
     network = nn.Sequential(depthwise(4, 3, 2, 1, 1)).bfloat16()
-    rewrite_strided_depthwise(network)
+    rewrite_depthwise(network)
     assert rewritten_calls(network(torch.randn(1, 4, 8, 8, dtype=torch.bfloat16, requires_grad=True))) == 1
 
 
 def test_float32_takes_the_ordinary_way() -> None:
     network = nn.Sequential(depthwise(4, 3, 2, 1, 1))
     plain = copy.deepcopy(network)
-    rewrite_strided_depthwise(network)
+    rewrite_depthwise(network)
     images, toward = torch.randn(2, 4, 9, 9), torch.randn(2, 4, 5, 5)
     for found, right in zip(
         gradients(network, images, toward, autocast=False)[1],
@@ -125,9 +134,17 @@ def test_float32_takes_the_ordinary_way() -> None:
     assert rewritten_calls(network(images.requires_grad_())) == 0
 
 
+def test_what_is_fast_anyway_takes_the_ordinary_way() -> None:
+    network = nn.Sequential(depthwise(4, 3, 1, 1, 1))
+    rewrite_depthwise(network)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert rewritten_calls(network(torch.randn(1, 4, 8, 8, requires_grad=True))) == 0
+        assert rewritten_calls(network(torch.randn(1, 4, 2, 8, requires_grad=True))) == 1
+
+
 def test_an_input_without_gradient_takes_the_ordinary_way() -> None:
     network = nn.Sequential(depthwise(4, 3, 2, 1, 1))
-    rewrite_strided_depthwise(network)
+    rewrite_depthwise(network)
     with torch.autocast("cpu", torch.bfloat16):
         output = network(torch.randn(1, 4, 8, 8))
     assert output.requires_grad
@@ -137,7 +154,6 @@ def test_an_input_without_gradient_takes_the_ordinary_way() -> None:
 @pytest.mark.parametrize(
     "module",
     [
-        nn.Conv2d(4, 4, 3, 1, 1, groups=4),
         nn.Conv2d(4, 8, 3, 2, 1, groups=4),
         nn.Conv2d(4, 4, 3, 2, 1, groups=2),
         nn.Conv2d(1, 1, 3, 2, 1),
@@ -145,22 +161,22 @@ def test_an_input_without_gradient_takes_the_ordinary_way() -> None:
         nn.Conv2d(4, 4, 3, 2, 3, groups=4),
         Conv2dSame(4, 4, 3, 2, groups=4),
     ],
-    ids=["stride 1", "multiplier 2", "grouped", "one channel", "reflected", "padding beyond reach", "pads by size"],
+    ids=["multiplier 2", "grouped", "one channel", "reflected", "padding beyond reach", "pads by size"],
 )
 def test_other_convolutions_are_left_alone(module: nn.Module) -> None:
     network = nn.Sequential(module)
-    assert rewrite_strided_depthwise(network).paths == ()
+    assert rewrite_depthwise(network).paths == ()
     assert "forward" not in module.__dict__
 
 
 def test_state_types_hooks_and_undo() -> None:
     network = timm.create_model("mobilenetv2_050", num_classes=4)
     state, types = network.state_dict(), [type(module) for module in network.modules()]
-    rewrite = rewrite_strided_depthwise(network)
-    assert len(rewrite.paths) == 4  # one for each halving after the stem
+    rewrite = rewrite_depthwise(network)
+    assert len(rewrite.paths) == 17  # one in each inverted residual
     assert network.state_dict().keys() == state.keys()
     assert [type(module) for module in network.modules()] == types
-    assert rewrite_strided_depthwise(network).paths == ()
+    assert rewrite_depthwise(network).paths == ()
 
     seen: list[Tensor] = []
     handle = network.get_submodule(rewrite.paths[0]).register_forward_hook(lambda *call: seen.append(call[2]))
@@ -176,7 +192,7 @@ def test_state_types_hooks_and_undo() -> None:
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda network: pickle.loads(pickle.dumps(network))])
 def test_copies_are_rewritten_and_independent(duplicate: object) -> None:
     network = nn.Sequential(depthwise(4, 3, 2, 1, 1))
-    rewrite_strided_depthwise(network)
+    rewrite_depthwise(network)
     other = duplicate(network)  # type: ignore[operator]
     with torch.no_grad():
         other[0].weight.zero_()
@@ -190,7 +206,8 @@ def test_copies_are_rewritten_and_independent(duplicate: object) -> None:
 
 def test_compiles_as_one_graph() -> None:
     network = nn.Sequential(nn.Conv2d(3, 4, 1), depthwise(4, 3, 2, 1, 1), nn.ReLU(), depthwise(4, 5, 2, 2, 1))
-    rewrite_strided_depthwise(network)
+    network.append(depthwise(4, 5, 1, 2, 1))
+    rewrite_depthwise(network)
     images = torch.randn(2, 3, 15, 18)
     toward = torch.randn(2, 4, 4, 5)
     compiled = torch.compile(network, fullgraph=True, backend="aot_eager")

@@ -17,11 +17,15 @@ from densedistill.tasks.methods.parameters import Blended, Labels
 
 
 def beside_labels(parameters: Labels, *taught: LossTerm) -> tuple[LossTerm, ...]:
-    """The method's own terms and, last, `hard`: cross-entropy with the labels."""
+    """The method's own terms and, last, `hard`: cross-entropy with the labels.
+
+    Where the method's own have no weight `hard` has weight 1, as in the control arm: a small share of it alone would be
+    plain training at a fraction of the learning rate.
+    """
     hard = LossTerm(
         name="hard",
         fn=HardLabels(parameters.label_smoothing),
-        weight=parameters.hard_weight,
+        weight=parameters.hard_weight if any(term.weight for term in taught) else 1.0,
         alone_weight=1.0,
     )
     return (*taught, hard)

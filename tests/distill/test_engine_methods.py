@@ -1,0 +1,180 @@
+"""Every classification method through the engine: it changes the student, its own layers are trained, a kill is mended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+
+from densedistill.distill.arm import Arm
+from densedistill.distill.config import Request, resolve
+from densedistill.distill.errors import InterruptedRunError, RequestError
+from densedistill.distill.files import load_state, load_tensors
+from densedistill.distill.lesson import Lesson
+from densedistill.distill.training import ArmTraining
+from densedistill.tasks.methods import classification_methods
+
+METHODS = classification_methods()
+SETTINGS: Mapping[str, Any] = {
+    "crd": {"method.negatives_from": "other-images", "method.negatives": 8, "method.embedding": 4}
+}
+"""The tiny task's training set tells no classes."""
+SHORT = {"recipe.epochs": 1, "recipe.views_per_epoch": 16}
+every_method = pytest.mark.parametrize("name", METHODS)
+
+
+def chain(tiny: ModuleType, out: Path, name: str, settings: Mapping[str, Any]) -> Any:
+    spec = tiny.tiny_spec("cls")
+    wanted = {**SHORT, **SETTINGS.get(name, {}), **settings}
+    resolved = resolve(spec, Request(method=name, settings=tuple(wanted.items())))
+    return tiny.Chain(
+        resolved,
+        data=spec.load_data(resolved.options),
+        networks=tiny.TinyNetworks(),
+        networks_module="tiny_task",
+        runtime=tiny.start_runtime("cpu", "fp32"),
+        run_dir=tiny.RunDir(out),
+        log=tiny.SilentLog(),
+        track=lambda _line: None,
+        command=("tiny",),
+    )
+
+
+@pytest.fixture(scope="module")
+def plain(tiny: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run by `kd`: its teacher's weights, and those of a student without one."""
+    out = tmp_path_factory.mktemp("plain")
+    chain(tiny, out, "kd", {}).run()
+    torch.save(load_tensors(out / "gen_01/model.safetensors"), out / "teacher.pth")
+    return out
+
+
+def taught(plain: Path, **settings: Any) -> dict[str, Any]:
+    """Settings of a run whose teacher is `plain`'s."""
+    return {"teacher_weights": str(plain / "teacher.pth"), "controls": [], **settings}
+
+
+def student(out: Path) -> dict[str, torch.Tensor]:
+    return load_tensors(out / "gen_02/model.safetensors")
+
+
+@every_method
+def test_it_trains_the_student_and_its_own_layers(
+    tiny: ModuleType, tmp_path: Path, plain: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[dict[str, torch.Tensor], set[str], ArmTraining]] = []
+    make = ArmTraining.__init__
+
+    def noting(training: ArmTraining, arm: Arm, *rest: Any) -> None:
+        make(training, arm, *rest)
+        known = {id(value) for group in training.optimizer.param_groups for value in group["params"]}
+        own = dict(training.objective.named_parameters())
+        start = {key: value.detach().clone() for key, value in own.items()}
+        seen.append((start, {key for key, value in own.items() if id(value) in known}, training))
+
+    monkeypatch.setattr(ArmTraining, "__init__", noting)
+    chain(tiny, tmp_path, name, taught(plain)).run()
+    ((start, optimised, training),) = seen
+    scratch = load_tensors(plain / "gen_02_scratch/model.safetensors")
+    assert any(not torch.equal(value, scratch[key]) for key, value in student(tmp_path).items())
+    assert student(tmp_path).keys() == scratch.keys()
+    assert bool(start) == bool(METHODS[name].needs.trains)
+    assert optimised == set(start)
+    now = dict(training.objective.named_parameters())
+    assert all(not torch.equal(value, now[key]) for key, value in start.items())
+
+
+@every_method
+def test_at_weight_zero_it_is_plain_training_bit_by_bit(
+    tiny: ModuleType, tmp_path: Path, plain: Path, name: str
+) -> None:
+    own = {"alpha", "weight", "stage_weight", "tckd_weight", "nckd_weight"} & set(METHODS[name].parameters.model_dump())
+    chain(tiny, tmp_path, name, taught(plain, **{f"method.{key}": 0.0 for key in own})).run()
+    assert tiny.same_bytes(tmp_path / "gen_02/model.safetensors", plain / "gen_02_scratch/model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["crd", "ctkd", "reviewkd", "fitnet"])
+def test_a_method_with_state_goes_on_where_it_stopped(
+    tiny: ModuleType, tmp_path: Path, plain: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = taught(plain, **{"recipe.epochs": 2, "recipe.ema_decay": 0.9, "recipe.views_per_epoch": 24})
+    chain(tiny, tmp_path / "whole", name, settings).run()
+    teach = Lesson._teach
+
+    def stopping(lesson: Lesson, learners: Any, supply: Any) -> Any:
+        done = teach(lesson, learners, supply)
+        if learners[0].counters.step == 4:
+            lesson.trainings[0].save()
+            raise InterruptedRunError("stopped", exit_status=143)
+        return done
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lesson, "_teach", stopping)
+        with pytest.raises(InterruptedRunError):
+            chain(tiny, tmp_path / "stopped", name, settings).run()
+    state = load_state(tmp_path / "stopped/gen_02/state/state.pt")
+    assert any(key.startswith("objective.") for key in state["module"])
+    chain(tiny, tmp_path / "stopped", name, settings).run()
+    weights = "gen_02/model.safetensors"
+    assert tiny.same_bytes(tmp_path / "stopped" / weights, tmp_path / "whole" / weights)
+
+
+def test_methods_are_added_up_by_weight(tiny: ModuleType, tmp_path: Path, plain: Path) -> None:
+    also = {"at": {"weight": 500.0}, "lskd": {}, "fitnet": {"weight": 0.0}}
+    made = chain(tiny, tmp_path, "kd", taught(plain, **{"method.also": also, "method.also.rkd.angle_weight": 1.0}))
+    lines: list[Any] = []
+    made.track = lines.append
+    (plan,) = (plan for plan in made.plans if plan.name == "gen_02")
+    made.run()
+    weights = {term.name: term.weight for term in made.assemble(plan).arm.terms}
+    assert weights == pytest.approx({"soft": 0.9, "hard": 0.1, "at": 500.0, "lskd": 9.0, "fitnet": 0.0, "rkd": 1.0})
+    assert set(lines[-1]["losses"]) == {"soft", "hard", "at", "lskd", "rkd"}
+    assert made.resolved.config.plain()["method"]["also"] == {**also, "rkd": {"angle_weight": 1.0}}
+
+
+def test_only_the_taps_that_are_read_are_taken_and_recorded(tiny: ModuleType, tmp_path: Path, plain: Path) -> None:
+    made = chain(tiny, tmp_path, "rkd", taught(plain))
+    (plan,) = (plan for plan in made.plans if plan.name == "gen_02")
+    made.run()
+    assert made.run_dir.arm("gen_02").record()["taps"] == ["head.1"]
+    assembled = made.assemble(plan)
+    assert assembled.arm.teacher is not None
+    assert assembled.arm.teacher.taps == ("head.1",)
+
+
+def test_given_taps_are_used(tiny: ModuleType, tmp_path: Path, plain: Path) -> None:
+    given = {"networks.0.taps": ["stem"], "networks.1.taps": ["body"]}
+    made = chain(tiny, tmp_path, "at", taught(plain, **given))
+    made.run()
+    assert made.run_dir.arm("gen_02").record()["taps"] == ["body"]
+    with pytest.raises(RequestError, match=r"tap 'bod' is no module of TinyNet: .* 'body'"):
+        chain(tiny, tmp_path / "wrong", "at", taught(plain, **given | {"networks.1.taps": ["bod"]})).run()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"method.also.kd.alpha": 0.5}, "method.also names 'kd', which is the method itself"),
+        ({"method.also.attention.weight": 1.0}, "unknown method of task tiny_cls 'attention'"),
+        ({"method.also.at.wieght": 1.0}, "method.also.at.wieght"),
+        ({"method.also.at.weight": -1.0}, "method.also.at.weight=-1.0: input should be greater than or equal to 0"),
+        ({"method.also": ["at"]}, "method.also=['at']: must map names"),
+        ({"method.temperature": 0.0}, "method.temperature=0.0: input should be greater than 0"),
+        ({"method.alpha": 1.5}, "method.alpha=1.5: input should be less than or equal to 1"),
+    ],
+)
+def test_wrong_methods_are_named(tiny: ModuleType, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        resolve(tiny.tiny_spec("cls"), Request(method="kd", settings=tuple(settings.items())))
+    assert message in str(caught.value)
+
+
+def test_a_batch_too_small_for_relations_is_refused(tiny: ModuleType, tmp_path: Path, plain: Path) -> None:
+    made = chain(tiny, tmp_path, "rkd", taught(plain, **{"speed.micro_batch": 2}))
+    with pytest.raises(RequestError, match="a batch of 2 images is too small: rkd compares 3 images"):
+        made.run()
+    assert not (tmp_path / "gen_02/model.safetensors").exists()

@@ -21,6 +21,7 @@ import torch
 from densedistill import backbones
 from densedistill.distill import checkpoint
 from densedistill.distill.chain import Chain
+from densedistill.distill.compilation import TRY_AT_STEP
 from densedistill.distill.config import Request, Resolved, resolve
 from densedistill.distill.errors import RunFailedError
 from densedistill.distill.files import save_weights
@@ -29,7 +30,7 @@ from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import start_runtime
 from densedistill.distill.training import Surroundings
 from densedistill.tools.benchmark_machine import seconds_of, synchronise
-from densedistill.tools.benchmark_workload import STUDENT, TEACHER, Workload
+from densedistill.tools.benchmark_workload import STUDENT, Workload
 
 _EPOCHS = 200
 _STEPS_PER_EPOCH = 1000
@@ -138,7 +139,11 @@ class EngineRow:
     def __init__(
         self, workload: Workload, *, taught: bool, kept: bool = False, settings: Sequence[Setting] = ()
     ) -> None:
-        """Start the run that the workload's configuration and `settings` describe; fill the cache where it has one."""
+        """Start the run that the workload's configuration and `settings` describe.
+
+        The steps that no figure may count are taken: those that fill the cache, where it has one, and those before the
+        engine decides what to compile.
+        """
         self.workload, self.taught = workload, taught
         self.precision, self.runs_teacher = workload.precision, taught and not kept
         # A save is due after so many seconds by the clock, which runs on while this process is stopped.
@@ -148,8 +153,14 @@ class EngineRow:
         wanted = [*settings, ("teacher_cache", 1)] if kept else list(settings)
         self._thread = threading.Thread(target=self._run, args=(wanted,), name="run", daemon=True)
         self._thread.start()
-        if kept:
-            self.gate.pass_through(-(-len(workload.data.train) // workload.batch_size) + _AHEAD)
+        filling = -(-len(workload.data.train) // workload.batch_size) + _AHEAD if kept else 0
+        # The engine considers compiling on its way: no measured step may meet that.
+        deciding = TRY_AT_STEP + 1 if workload.compile else 0
+        try:
+            self.gate.pass_through(max(filling, deciding))
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -202,7 +213,7 @@ class EngineRow:
         if config.teacher_weights is not None:
             return []
         weights = folder / "teacher.safetensors"
-        save_weights(weights, self.workload.network(TEACHER))
+        save_weights(weights, self.workload.teacher())
         return [("teacher_weights", str(weights))]
 
     def _chain(self, resolved: Resolved, folder: Path) -> ClockedChain:

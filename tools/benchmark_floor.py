@@ -22,7 +22,7 @@ from densedistill.distill.schedule import make_optimizer
 from densedistill.distill.step import DistillationStep
 from densedistill.distill.taps import Tapped
 from densedistill.tools.benchmark_machine import median_seconds
-from densedistill.tools.benchmark_workload import STUDENT, TEACHER, Workload
+from densedistill.tools.benchmark_workload import Workload
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -45,13 +45,13 @@ class FloorRow:
         self.batch: Batch = {**batch, "input": batch["input"].to(memory_format=torch.channels_last)}
         self.asked = batch.get("teacher_input", self.batch["input"]).to(DTYPES[self.precision])
 
-        ask = fast_teacher(pair.teacher, workload.spec(TEACHER).taps, self.asked)
+        ask = fast_teacher(pair.teacher, pair.teacher_taps, self.asked)
         asks = {"eager": ask, **(compiled_teachers(ask, self.device) if workload.compile else {})}
         taught = faster({name: self._answering(way) for name, way in asks.items()}, self.device)
         self.answer = self._answering(asks[taught.name])
 
         rewrite_depthwise(pair.student)
-        step = DistillationStep(pair.student, workload.spec(STUDENT).taps, Objective(pair.terms))
+        step = DistillationStep(pair.student, pair.student_taps, Objective(pair.terms))
         step.to(device=self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = make_optimizer(workload.recipe, step.parameters())
         ways: dict[str, Learn] = {"eager": step, **(compiled_students(step, self.device) if workload.compile else {})}

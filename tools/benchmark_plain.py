@@ -27,7 +27,7 @@ from densedistill.distill.plan import Plan
 from densedistill.distill.recipe import Recipe
 from densedistill.distill.step import DistillationStep
 from densedistill.distill.taps import Tapped
-from densedistill.tools.benchmark_workload import STUDENT, TEACHER, Workload
+from densedistill.tools.benchmark_workload import Workload
 
 Sample = dict[str, Any]
 """One image's entries of a batch."""
@@ -46,9 +46,9 @@ class PlainRow:
     def __init__(self, workload: Workload) -> None:
         pair = workload.pair()
         self.device = workload.device
-        self.teacher = Tapped(pair.teacher, workload.spec(TEACHER).taps)
+        self.teacher = Tapped(pair.teacher, pair.teacher_taps)
         objective = Objective(pair.terms)
-        self.student = DistillationStep(pair.student, workload.spec(STUDENT).taps, objective).to(workload.device)
+        self.student = DistillationStep(pair.student, pair.student_taps, objective).to(workload.device)
         self.optimizer = plain_optimizer(workload.recipe, self.student)
         self.batches = iter(_loader(workload))
 
@@ -80,7 +80,7 @@ def plain_optimizer(recipe: Recipe, module: torch.nn.Module) -> torch.optim.Opti
 
 
 def _loader(workload: Workload) -> Iterator[Any]:
-    samples = plain_samples(workload.data.train)
+    samples = plain_samples(workload.train)
     return iter(
         DataLoader(
             samples,

@@ -107,4 +107,8 @@ def applicable(asked: Sequence[str] | None, workload: Workload) -> tuple[str, ..
         raise RequestError(
             "rows 'plain' and 'timm' do not mix labels: leave data.augmentation.mixup and cutmix out, or these rows."
         )
+    if "teacher_input" in batch and {"plain", "timm"} & set(rows):
+        raise RequestError(
+            "rows 'plain' and 'timm' give both networks one input: leave the teacher's own size out, or these rows."
+        )
     return tuple(name for name in ROWS if name in rows)

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import nn
 
 from densedistill import backbones
+from densedistill.distill.arm import arm_name
 from densedistill.distill.config import Request, Resolved, resolve
-from densedistill.distill.data import TaskData
+from densedistill.distill.data import TaskData, TrainSet
+from densedistill.distill.dry_run import TrialChain
 from densedistill.distill.errors import RequestError
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import Batch
 from densedistill.distill.plan import Plan, epoch_plan
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.prefetch import prefetch
-from densedistill.distill.probe import shapes
+from densedistill.distill.progress import SilentLog
 from densedistill.distill.recipe import Recipe
-from densedistill.distill.runtime import resolve_device, resolve_precision
-from densedistill.distill.spec import NetworkSpec, TaskSpec, TermContext
+from densedistill.distill.run_dir import RunDir
+from densedistill.distill.runtime import resolve_device, resolve_precision, start_runtime
+from densedistill.distill.spec import NetworkSpec, TaskSpec
+from densedistill.distill.speed import EXACT
 from densedistill.tasks import get
 from densedistill.tools.benchmark_data import sized, synthetic
 from densedistill.tools.benchmark_request import BenchmarkRequest
@@ -39,10 +46,15 @@ _LEARNING_RATE = 1e-5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pair:
-    """Fresh networks, alike in every process that makes them, on the device and as their builders leave them."""
+    """Fresh networks, alike in every process that makes them, on the device, in fp32 and contiguous."""
 
     teacher: nn.Module
+    """Frozen, in evaluation mode."""
     student: nn.Module
+    """In training mode."""
+    teacher_taps: tuple[str, ...]
+    """Module paths whose outputs the losses read."""
+    student_taps: tuple[str, ...]
     terms: tuple[LossTerm, ...]
 
 
@@ -53,7 +65,7 @@ class Workload:
     resolved: Resolved
     data: TaskData
     device: torch.device
-    precision: str
+    precision: Literal["fp32", "bf16", "fp16"]
     workers: int
     compile: bool
 
@@ -67,39 +79,48 @@ class Workload:
         """Images in an optimiser step."""
         return self.recipe.batch_size
 
+    @property
+    def train(self) -> TrainSet:
+        """Training views as the student takes them."""
+        return self.data.for_arm(2, 1).train
+
     def spec(self, place: int) -> NetworkSpec:
         """The network at a place of the chain."""
         return self.resolved.config.networks[place]
 
-    def network(self, place: int) -> nn.Module:
-        """The network at a place of the chain, with the same random weights whenever it is asked for."""
-        spec = self.spec(place)
-        derived = self.resolved.spec.network_arguments(spec.name, self.resolved.options, self.data)
-        with torch.random.fork_rng():
-            torch.manual_seed(place)
-            built = backbones.build(spec.name, {**derived, **spec.arguments}, pretrained="none")
-        return built.module.to(self.device)
+    def teacher(self) -> nn.Module:
+        """The teacher, with the same random weights whenever it is asked for."""
+        return self._chain().network_of(arm_name(1, "teacher")).requires_grad_(False)
 
     def pair(self) -> Pair:
-        """Teacher (frozen, in evaluation mode), student (in training mode) and the method's loss terms."""
-        teacher, student = self.network(TEACHER).eval().requires_grad_(False), self.network(STUDENT).train()
-        batch = self.sample(2)
-        context = TermContext(
-            has_teacher=True,
-            student_taps=shapes(student, self.spec(STUDENT).taps, batch).taps,
-            teacher_taps=shapes(teacher, self.spec(TEACHER).taps, batch).taps,
-            seed=0,
-            pretrained="none",
-            warn=lambda _text: None,
+        """Teacher, student and the losses between them, as the engine puts them together but without shortcuts."""
+        chain = self._chain()
+        arm = chain.assemble(chain.plans[1]).arm
+        return Pair(
+            teacher=self.teacher(),
+            student=arm.network.train(),
+            teacher_taps=() if arm.teacher is None else arm.teacher.taps,
+            student_taps=arm.spec.taps,
+            terms=tuple(arm.terms),
         )
-        terms = tuple(self.resolved.method.terms(self.resolved.parameters, context))
-        return Pair(teacher=teacher, student=student, terms=terms)
+
+    def _chain(self) -> TrialChain:
+        plain = {"generations": 2, "controls": (), "students": (), "speed": EXACT, "pretrained": "none"}
+        config = self.resolved.config.model_copy(update=plain)
+        return TrialChain(
+            dataclasses.replace(self.resolved, config=config),
+            data=self.data,
+            networks=backbones,
+            runtime=start_runtime(str(self.device), self.precision),
+            run_dir=RunDir(Path()),
+            log=SilentLog(),
+        )
 
     def sample(self, count: int) -> Batch:
         """`count` training images as one batch."""
-        images = np.arange(count, dtype=np.int64) % len(self.data.train)
+        images = np.arange(count, dtype=np.int64) % len(self.train)
         plan = Plan(images=images, views=np.zeros(count, dtype=np.int64))
-        return next(iter(self.data.train.batches([plan], seed=0, device=self.device)))
+        return next(iter(self.train.batches([plan], seed=0, device=self.device)))
 
     def batches(self) -> Generator[Batch, None, None]:
         """Batches without end, loaded ahead; `close()` ends the loading."""
@@ -109,13 +130,13 @@ class Workload:
         """Batches without end, made when they are asked for."""
         for turn in itertools.count():
             plans = epoch_plan(
-                images=len(self.data.train),
+                images=len(self.train),
                 views=_STEPS_OF_A_PLAN * self.batch_size,
                 batch_size=self.batch_size,
                 seed=0,
                 epoch=turn,
             )
-            yield from self.data.train.batches(plans, seed=0, device=self.device)
+            yield from self.train.batches(plans, seed=0, device=self.device)
 
 
 def prepare(request: BenchmarkRequest) -> Workload:

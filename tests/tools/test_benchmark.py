@@ -6,6 +6,7 @@ import dataclasses
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from torch import nn
 
 from densedistill.distill.errors import RequestError, RunFailedError
-from densedistill.tools import benchmark
+from densedistill.tools import benchmark, benchmark_actions
 from densedistill.tools.benchmark_machine import Operations, count_operations, matrix_peak
 from densedistill.tools.benchmark_measure import Figures, interleaved, ratios
 from densedistill.tools.benchmark_process import Lap, Ready, RowProcess
@@ -215,3 +216,21 @@ def test_document_says_what_was_measured_where(written: dict[str, Any]) -> None:
     assert set(written["peak_tflops"]) == {"bf16", "fp32"}
     precisions = {row["name"]: row["precision"] for row in written["rows"]}
     assert (precisions["plain"], precisions["floor"]) == ("fp32", "bf16")
+
+
+def test_a_sweep_measures_every_row_at_every_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int | None, int]] = []
+
+    def measured(names: tuple[str, ...], request: BenchmarkRequest, rounds: Rounds, _say: object) -> list[Figures]:
+        asked.append((request.batch_size, request.workers))
+        return [figures(name, [1.0, 2.0]) for name in names]
+
+    monkeypatch.setattr(benchmark_actions, "measure", measured)
+    target = tmp_path / "figures.json"
+    flags = "--task cls --student cifar/resnet8 --teacher cifar/resnet8 --image-size 16 --images 4 --batch-size 2"
+    swept = "--rows plain,floor --sweep batch=4,6 --sweep workers=0,3 --device cpu"
+    assert benchmark.main([*flags.split(), *swept.split(), "--json", str(target)]) == 0
+    assert asked == [(2, 2), (4, 2), (6, 2), (2, 0), (2, 3)]
+    batch, workers = json.loads(target.read_text())["sweeps"]
+    assert [point["value"] for point in batch["points"]] == [4, 6]
+    assert [row["name"] for row in workers["points"][1]["rows"]] == ["plain", "floor"]

@@ -20,7 +20,7 @@ from densedistill.tools.benchmark_plain import DenseSamples, PlainRow, SingleVie
 from densedistill.tools.benchmark_request import BenchmarkRequest
 from densedistill.tools.benchmark_rows import ROWS, applicable
 from densedistill.tools.benchmark_timm import TimmRow
-from densedistill.tools.benchmark_workload import TEACHER, Workload, prepare
+from densedistill.tools.benchmark_workload import Workload, prepare
 
 CPU = torch.device("cpu")
 SMALL = BenchmarkRequest(
@@ -120,7 +120,7 @@ def test_timm_row_minimises_the_same_loss(small: Workload) -> None:
 def test_floor_s_teacher_answers_as_the_plain_one(small: Workload) -> None:
     row = FloorRow(small)
     with torch.no_grad():
-        plain = small.network(TEACHER).eval()(row.batch["input"])
+        plain = small.teacher()(row.batch["input"])
     torch.testing.assert_close(row.answer().output, plain, rtol=1e-4, atol=1e-5)
     before = [value.detach().clone() for group in row.optimizer.param_groups for value in group["params"]]
     row.steps(1)

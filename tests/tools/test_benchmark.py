@@ -226,6 +226,7 @@ def test_a_sweep_measures_every_row_at_every_value(tmp_path: Path, monkeypatch: 
         return [figures(name, [1.0, 2.0]) for name in names]
 
     monkeypatch.setattr(benchmark_actions, "measure", measured)
+    monkeypatch.setattr(benchmark_actions, "matrix_peak", lambda _device: {"bf16": 2.0, "fp32": 1.0})
     target = tmp_path / "figures.json"
     flags = "--task cls --student cifar/resnet8 --teacher cifar/resnet8 --image-size 16 --images 4 --batch-size 2"
     swept = "--rows plain,floor --sweep batch=4,6 --sweep workers=0,3 --device cpu"

@@ -7,8 +7,9 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
+from densedistill.distill.allocator import keep_freed_memory
 from densedistill.distill.answers import Answers, keep_answers
 from densedistill.distill.arm import Arm, ArmPlan, lessons
 from densedistill.distill.assembly import Assembled
@@ -17,8 +18,7 @@ from densedistill.distill.choices import Choices
 from densedistill.distill.collective import from_main
 from densedistill.distill.config import Resolved
 from densedistill.distill.counters import Counters
-from densedistill.distill.data import EvalSet, TaskData
-from densedistill.distill.evaluation import evaluate
+from densedistill.distill.data import TaskData
 from densedistill.distill.files import save_weights, write_json
 from densedistill.distill.lesson import Lesson
 from densedistill.distill.memory import peak_megabytes, reset_peak
@@ -27,6 +27,7 @@ from densedistill.distill.progress import RunLog
 from densedistill.distill.result import make_result
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import Runtime, place
+from densedistill.distill.scoring import Scoring
 from densedistill.distill.signals import StopSignal
 from densedistill.distill.teacher import Teacher
 from densedistill.distill.training import ArmTraining, Surroundings
@@ -62,8 +63,11 @@ class Chain(CachingAssembler):
         super().__init__(resolved, data=data, networks=networks, runtime=runtime, run_dir=run_dir, log=log)
         self.networks_module = networks_module
         self.speed = resolved.config.speed
+        if self.speed.keep_freed_memory and runtime.device.type == "cpu":
+            keep_freed_memory()
         self.track, self.command = track, command
         self.baselines: list[dict[str, Any]] = []
+        self.scoring = Scoring(self)
 
     def run(self) -> dict[str, Any]:
         """Run every arm that is not done and return the result.
@@ -172,8 +176,8 @@ class Chain(CachingAssembler):
         plan, folder = assembled.arm.plan, self.run_dir.arm(assembled.arm.plan.name)
         main = self.resolved.spec.metric.name
         data, batch_size = self.data_for(plan), assembled.arm.recipe.batch_size
-        val = self._score(network, data.val, batch_size)
-        tests = {name: self._score(network, images, batch_size) for name, images in data.tests.items()}
+        scores = self.scoring.score(network, data, batch_size)
+        val, tests = scores.val, scores.tests
         save_weights(folder.weights, network)
         record = {
             "arm": plan.name,
@@ -195,7 +199,7 @@ class Chain(CachingAssembler):
             "val_metrics": val,
             "test": next(iter(tests.values()))[main] if tests else None,
             "tests": tests,
-            "fidelity": {},
+            "fidelity": self.scoring.fidelity(plan, scores, batch_size),
             "speed": {"teacher": None if assembled.arm.teacher is None else assembled.arm.teacher.path()},
             **counters,
             "peak_memory_mb": round(peak_megabytes(self.runtime.device), 1),
@@ -210,25 +214,14 @@ class Chain(CachingAssembler):
         reached = ", ".join(f"{figures[main]:.4g} on {name}" for name, figures in {"val": val, **tests}.items())
         self.log.arm_finished(plan.name, f"{main} {reached}")
 
-    def _score(self, network: Callable[[Tensor], Tensor], images: EvalSet, batch_size: int) -> dict[str, float]:
-        evaluation = evaluate(
-            network,
-            images,
-            spec=self.resolved.spec,
-            metric=self.resolved.spec.metric.make(self.resolved.options, self.data),
-            device=self.runtime.device,
-            batch_size=batch_size,
-        )
-        return dict(evaluation.metrics)
-
     def _score_baselines(self) -> None:
         """What can be had without a network; arms are read against it."""
         if not self.runtime.is_main:
             return
         for name, function in self.resolved.spec.baselines(self.resolved.options).items():
             main = self.resolved.spec.metric.name
-            val = self._score(function, self.data.val, 1)
-            tests = {part: self._score(function, images, 1) for part, images in self.data.tests.items()}
+            scores = self.scoring.score(function, self.data, 1)
+            val, tests = scores.val, scores.tests
             test = next(iter(tests.values()))[main] if tests else None
             self.baselines.append({"name": name, "val": val[main], "test": test, "tests": tests})
             self.log.message(f"without a network, {name}: {main} {val[main]:.4g} on validation, {test:.4g} on test")

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from densedistill.distill.data import EvalSet
+from densedistill.distill.fidelity import Scored
 from densedistill.distill.metrics.base import Metric
 from densedistill.distill.objective import Objective
 from densedistill.distill.outputs import Prediction, StepOutputs
 from densedistill.distill.spec import TaskSpec
+from densedistill.distill.test_time import Views, averaged
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,8 @@ class Evaluation:
     """Mean of the task's own loss (no teacher), or None where it was not asked for."""
     per_image: Mapping[str, Mapping[str, float]]
     """Figures by image name, where the metric has them."""
+    said: Scored | None = None
+    """The network's raw outputs with the targets, where they were to be kept."""
 
 
 @torch.inference_mode()
@@ -37,19 +41,28 @@ def evaluate(
     device: torch.device,
     batch_size: int,
     objective: Objective | None = None,
+    views: Views | None = None,
+    keep: bool = False,
 ) -> Evaluation:
     """Score `network` on `images` with a fresh `metric`.
 
     A network, or any function from input to raw output. Runs in float32 whatever the training precision, so that a
-    figure does not depend on the machine's bf16.
+    figure does not depend on the machine's bf16. `keep` keeps the raw outputs. With `views`, the metric reads the mean
+    of the finished predictions for several views of each input; there is then no loss, and no output to keep.
     """
     if isinstance(network, nn.Module):
         network.eval()
     losses: list[torch.Tensor] = []
     sizes: list[int] = []
+    kept: list[tuple[Tensor, Tensor]] = []
     for batch in images.batches(batch_size, device=device):
+        if views is not None:
+            metric.update(averaged(network, batch["input"], views, spec.predict, spec.finish), batch)
+            continue
         raw = spec.predict(network, batch["input"]).float()
         metric.update(spec.finish(raw), batch)
+        if keep:
+            kept.append((raw.cpu(), batch["target"].cpu()))
         if objective is not None:
             outputs = StepOutputs(batch=batch, student=Prediction(output=raw, taps={}))
             losses.append(objective.total(objective(outputs)))
@@ -62,4 +75,5 @@ def evaluate(
         metrics=metric.compute(),
         loss=loss,
         per_image=dict(zip(images.ids, metric.per_image(), strict=False)),
+        said=Scored(*(torch.cat(parts) for parts in zip(*kept, strict=True))) if kept else None,
     )

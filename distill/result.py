@@ -12,6 +12,7 @@ from typing import Any
 from densedistill.distill.arm import arm_name
 from densedistill.distill.config import Resolved
 from densedistill.distill.data import TaskData
+from densedistill.distill.fidelity import compared_fidelity
 from densedistill.distill.run_dir import SCHEMA
 from densedistill.distill.spec import MetricSpec
 
@@ -54,7 +55,8 @@ def retention(student: float | None, teacher: float | None) -> float | None:
 
 
 def compare(records: Sequence[Mapping[str, Any]], metric: MetricSpec) -> list[dict[str, Any]]:
-    """The arms' records with `gap_closed` and `retention`, each against its teacher and its generation's scratch."""
+    """The arms' records with `gap_closed`, `retention` and changes of fidelity's figures, each against its teacher and
+    its generation's scratch."""
     by_name = {record["arm"]: record for record in records}
     compared = []
     for record in records:
@@ -65,6 +67,7 @@ def compare(records: Sequence[Mapping[str, Any]], metric: MetricSpec) -> list[di
         compared.append(
             {key: record[key] for key in COPIED}
             | {
+                "fidelity": compared_fidelity(record, teacher, scratch),
                 "gap_closed": gap_closed(record["test"], scratch_test, teacher_test, higher=metric.higher_is_better),
                 "retention": retention(record["test"], teacher_test),
             }

@@ -13,10 +13,12 @@ from torch import Tensor, nn
 
 from densedistill.distill.data import TaskData
 from densedistill.distill.features import Features, Role
+from densedistill.distill.fidelity import FidelityFunction
 from densedistill.distill.metrics.base import Metric
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import Batch
 from densedistill.distill.recipe import FROZEN, Recipe
+from densedistill.distill.test_time import Views
 
 Argument = bool | int | float | str | list[int] | None
 
@@ -211,6 +213,10 @@ class TaskSpec:
     finish: Callable[[Tensor], Tensor]
     """Raw output -> what the metric reads: probabilities, or an image in [0, 1]."""
     panels: Panels
+    fidelity: FidelityFunction | None = None
+    """What an arm's record says beside the metric, with a teacher and without; None: nothing."""
+    test_time: Mapping[str, Views] = field(default_factory=dict)
+    """Kinds of test-time augmentation by name, the usual one first. Empty: the task has none."""
     baselines: Callable[[Any], Mapping[str, Callable[[Tensor], Tensor]]] = field(default=no_baselines)
     """(data options) -> what an arm must beat to be worth its weights: functions from input to raw output."""
 

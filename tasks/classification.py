@@ -11,6 +11,7 @@ from densedistill.datasets.augment import ClassificationAugmentation, ColorJitte
 from densedistill.datasets.classification import ClassificationData, classification_names, load_classification
 from densedistill.datasets.mixing import Mixing
 from densedistill.distill.data import TaskData
+from densedistill.distill.fidelity import class_fidelity
 from densedistill.distill.metrics import Accuracy
 from densedistill.distill.recipe import Recipe
 from densedistill.distill.spec import (
@@ -23,6 +24,7 @@ from densedistill.distill.spec import (
     Reference,
     TaskSpec,
 )
+from densedistill.distill.test_time import flips, shifts
 from densedistill.tasks.methods import classification_methods
 from densedistill.tasks.pictures import input_picture
 from densedistill.tasks.registry import register
@@ -143,5 +145,7 @@ def classification() -> TaskSpec:
         network_arguments=network_arguments,
         predict=predict,
         finish=finish,
+        fidelity=class_fidelity,
+        test_time={"flip": flips, "shift": shifts},
         panels=Panels(picture=input_picture, truth=truth_cell, prediction=prediction_cell),
     )

@@ -29,6 +29,13 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--data", metavar="NAME", help="a test set of the run, or another data set")
     command.add_argument("--data-root", metavar="DIR", help="where the data lies (also DENSEDISTILL_DATA)")
     command.add_argument("--split", choices=("test", "val"), default="test")
+    command.add_argument(
+        "--tta",
+        nargs="?",
+        const="",
+        metavar="KIND",
+        help="also average over views of each image (cls: flip, shift), reported apart from the plain figures",
+    )
     command.add_argument("--scale", type=int, default=4, metavar="N", help="of --predictions for sr (default: 4)")
     command.add_argument("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda, cuda:N, mps")
     command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else there")

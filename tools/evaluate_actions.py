@@ -23,10 +23,13 @@ from densedistill.datasets.super_resolution import SuperResolutionData, super_re
 from densedistill.distill.config import validated
 from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.errors import RequestError, unknown_name
+from densedistill.distill.evaluation import Evaluation
 from densedistill.distill.evaluation import evaluate as score
 from densedistill.distill.metrics import ImageQuality
 from densedistill.distill.run_dir import SCHEMA
 from densedistill.distill.runtime import resolve_device
+from densedistill.distill.spec import TaskSpec
+from densedistill.distill.test_time import Views
 from densedistill.tools.finished import FinishedArm, as_trained, check_classes, open_arm
 
 WHICH_IMAGES = frozenset({"root", "train", "val", "tests", "val_size", "limit"})
@@ -42,6 +45,8 @@ def evaluate(options: argparse.Namespace) -> int:
     table = Table("metric", "value", title=f"{found['task']}: {found['images']} images of {found['data']}")
     for name, value in found["metrics"].items():
         table.add_row(name, f"{value:.6g}")
+    for name, value in found.get("tta", {}).get("metrics", {}).items():
+        table.add_row(f"{name}, mean of {found['tta']['views']} views ({found['tta']['kind']})", f"{value:.6g}")
     Console().print(table)
     return 0
 
@@ -65,21 +70,48 @@ def rescore(options: argparse.Namespace) -> dict[str, Any]:
     device = resolve_device(options.device)
     arm = open_arm(Path(options.run), options.arm)
     spec = arm.resolved.spec
+    kind = None if options.tta is None else _kind_of_views(spec, options.tta)
     data, data_options = _data(arm, options)
     check_classes(arm, data)
     name, images = _images(data, options)
     say(f"{arm.name} ({arm.record['network']}) on {options.split} of {name}, in fp32 on {device}")
     # The layout that the run was evaluated in: another one sums in another order.
     network = arm.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    evaluation = score(
-        network,
-        as_trained(images, data, arm.record),
-        spec=spec,
-        metric=spec.metric.make(data_options, data),
-        device=device,
-        batch_size=int(arm.record["recipe"]["batch_size"]),
-    )
-    return _document(spec.name, name, len(images.ids), evaluation.metrics, evaluation.per_image)
+
+    def figures(views: Views | None) -> Evaluation:
+        return score(
+            network,
+            as_trained(images, data, arm.record),
+            spec=spec,
+            metric=spec.metric.make(data_options, data),
+            device=device,
+            batch_size=int(arm.record["recipe"]["batch_size"]),
+            views=views,
+        )
+
+    plain = figures(None)
+    document = _document(spec.name, name, len(images.ids), plain.metrics, plain.per_image)
+    if kind is not None:
+        views = spec.test_time[kind]
+        count = len(views(torch.zeros(1, 3, 32, 32)))
+        document["tta"] = {"kind": kind, "views": count, "metrics": dict(figures(views).metrics)}
+    return document
+
+
+def _kind_of_views(spec: TaskSpec, asked: str) -> str:
+    """The kind of test-time augmentation that is asked for; the task's first where no name is given.
+
+    Raises:
+        RequestError: the task has none, or none of this name.
+    """
+    if not spec.test_time:
+        raise RequestError(
+            f"task {spec.name} has no test-time augmentation, since a view's prediction is not that of its image: "
+            "leave --tta out."
+        )
+    if asked and asked not in spec.test_time:
+        raise RequestError(unknown_name(f"kind of views of task {spec.name}", asked, spec.test_time))
+    return asked or next(iter(spec.test_time))
 
 
 def _data(arm: FinishedArm, options: argparse.Namespace) -> tuple[TaskData, BaseModel]:
@@ -153,7 +185,8 @@ def score_predictions(options: argparse.Namespace) -> dict[str, Any]:
         )
     if options.task != "sr":
         raise RequestError(unknown_name("task of --predictions", str(options.task), ["sr"]))
-    for given, name in ((options.arm, "--arm"), (options.split == "val" or None, "--split val")):
+    belonging = ((options.arm, "--arm"), (options.split == "val" or None, "--split val"), (options.tta, "--tta"))
+    for given, name in belonging:
         if given is not None:
             raise RequestError(f"{name} belongs to a run: leave it out beside --predictions.")
     name = options.data or "folder"

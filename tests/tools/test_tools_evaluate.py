@@ -18,7 +18,7 @@ from densedistill.datasets.bicubic import imresize_8bit
 from densedistill.datasets.dense import DenseEval, DenseTrain
 from densedistill.datasets.pixels import read_rgb
 from densedistill.distill import load_student
-from densedistill.tools import evaluate
+from densedistill.tools import evaluate, evaluate_actions
 from densedistill.tools.finished import as_trained
 
 Capture = pytest.CaptureFixture[str]
@@ -80,6 +80,35 @@ def test_classes_are_scored_image_by_image(cls_run: Path, capsys: Capture) -> No
     hits = [figures["accuracy"] for figures in found["per_image"].values()]
     assert len(hits) == found["images"]
     assert sum(hits) / len(hits) == pytest.approx(found["metrics"]["accuracy"])
+
+
+def test_test_time_augmentation_stands_beside_the_plain_figures(
+    cls_run: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--run", str(cls_run), "--arm", "gen_01", "--tta"]
+    found = scored(words, capsys)
+    recorded = record(cls_run, "gen_01")["tests"]["photo-crops"]
+    assert found["metrics"] == pytest.approx(recorded, rel=0, abs=1e-9)
+    added = found["tta"]
+    assert (added["kind"], added["views"]) == ("flip", 2)
+    assert set(added["metrics"]) == set(recorded)
+    assert added["metrics"]["nll"] != recorded["nll"]
+    monkeypatch.setattr(evaluate_actions, "rescore", lambda _options: found)
+    capsys.readouterr()
+    assert evaluate.main(words) == 0
+    printed = capsys.readouterr().out
+    assert "mean of 2 views" in printed
+    assert f"{recorded['nll']:.6g}" in printed
+
+
+def test_test_time_augmentation_is_refused_where_it_has_no_meaning(
+    sr_run: Path, cls_run: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    assert "task sr has no test-time augmentation" in refusal(["--run", str(sr_run), "--tta"], capsys)
+    message = refusal(["--run", str(cls_run), "--arm", "gen_01", "--tta", "flp"], capsys)
+    assert "Did you mean 'flip'?" in message
+    true, mine = folders(tmp_path, offset=1)
+    assert "--tta belongs to a run" in refusal([*predictions(true, mine), "--tta"], capsys)
 
 
 def test_without_json_a_table_names_every_metric(sr_run: Path, capsys: Capture) -> None:

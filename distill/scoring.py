@@ -1,0 +1,80 @@
+"""Scoring a finished arm: its metric on every set, and its fidelity to its teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+from densedistill.distill.arm import ArmPlan
+from densedistill.distill.assembly import Assembler
+from densedistill.distill.data import EvalSet, TaskData
+from densedistill.distill.evaluation import Evaluation, evaluate
+from densedistill.distill.fidelity import ArmScores
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scores:
+    """What a network reached."""
+
+    val: Mapping[str, float]
+    tests: Mapping[str, Mapping[str, float]]
+    said: ArmScores | None
+    """Its outputs, where the task compares them."""
+
+
+class Scoring:
+    """Scores the arms of a chain; remembers what teachers said, for their students."""
+
+    def __init__(self, chain: Assembler) -> None:
+        self.chain = chain
+        self.spec = chain.resolved.spec
+        self._said: dict[str, ArmScores] = {}
+
+    def score(self, network: Callable[[Tensor], Tensor], data: TaskData, batch_size: int) -> Scores:
+        """`network` on validation and on every test set of `data`."""
+        keep = self.spec.fidelity is not None and len(data.tests) > 0
+        val = self._evaluate(network, data.val, batch_size, keep=keep)
+        main = next(iter(data.tests), None)
+        tests = {
+            name: self._evaluate(network, images, batch_size, keep=keep and name == main)
+            for name, images in data.tests.items()
+        }
+        said = None
+        if main is not None and val.said is not None and tests[main].said is not None:
+            said = ArmScores(val=val.said, test=tests[main].said)
+        return Scores(val=dict(val.metrics), tests={name: dict(one.metrics) for name, one in tests.items()}, said=said)
+
+    def fidelity(self, plan: ArmPlan, scores: Scores, batch_size: int) -> dict[str, Any]:
+        """What the task says of `plan`'s arm beside its metric; {} where it says nothing."""
+        if self.spec.fidelity is None or scores.said is None:
+            return {}
+        self._said[plan.name] = scores.said
+        temperature = float(getattr(self.chain.resolved.parameters, "temperature", 1.0))
+        teacher = None if plan.teacher is None else self._teacher_said(plan.teacher, batch_size)
+        return dict(self.spec.fidelity(scores.said, teacher, temperature, self.chain.data.classes))
+
+    def _teacher_said(self, arm: str, batch_size: int) -> ArmScores | None:
+        """Kept from when the arm was scored; asked again after a restart."""
+        if arm not in self._said:
+            plan = next(plan for plan in self.chain.plans if plan.name == arm)
+            said = self.score(self.chain.network_of(arm), self.chain.data_for(plan), batch_size).said
+            if said is None:
+                return None
+            self._said[arm] = said
+        return self._said[arm]
+
+    def _evaluate(
+        self, network: Callable[[Tensor], Tensor], images: EvalSet, batch_size: int, *, keep: bool
+    ) -> Evaluation:
+        return evaluate(
+            network,
+            images,
+            spec=self.spec,
+            metric=self.spec.metric.make(self.chain.resolved.options, self.chain.data),
+            device=self.chain.runtime.device,
+            batch_size=batch_size,
+            keep=keep,
+        )

@@ -12,7 +12,7 @@ from densedistill.distill.arm import ArmPlan
 from densedistill.distill.assembly import Assembler
 from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.evaluation import Evaluation, evaluate
-from densedistill.distill.fidelity import ArmScores
+from densedistill.distill.fidelity import ArmScores, Scored
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,16 +36,15 @@ class Scoring:
     def score(self, network: Callable[[Tensor], Tensor], data: TaskData, batch_size: int) -> Scores:
         """`network` on validation and on every test set of `data`."""
         keep = self.spec.fidelity is not None and len(data.tests) > 0
-        val = self._evaluate(network, data.val, batch_size, keep=keep)
         main = next(iter(data.tests), None)
+        val = self._evaluate(network, data.val, batch_size, keep=keep)
         tests = {
             name: self._evaluate(network, images, batch_size, keep=keep and name == main)
             for name, images in data.tests.items()
         }
-        said = None
-        if main is not None and val.said is not None and tests[main].said is not None:
-            said = ArmScores(val=val.said, test=tests[main].said)
-        return Scores(val=dict(val.metrics), tests={name: dict(one.metrics) for name, one in tests.items()}, said=said)
+        said = None if main is None else _together(val.said, tests[main].said)
+        figures = {name: dict(evaluation.metrics) for name, evaluation in tests.items()}
+        return Scores(val=dict(val.metrics), tests=figures, said=said)
 
     def fidelity(self, plan: ArmPlan, scores: Scores, batch_size: int) -> dict[str, Any]:
         """What the task says of `plan`'s arm beside its metric; {} where it says nothing."""
@@ -78,3 +77,7 @@ class Scoring:
             batch_size=batch_size,
             keep=keep,
         )
+
+
+def _together(val: Scored | None, test: Scored | None) -> ArmScores | None:
+    return None if val is None or test is None else ArmScores(val=val, test=test)

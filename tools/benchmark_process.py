@@ -23,7 +23,9 @@ from densedistill.tools.benchmark_rows import ROWS, Phased, Row
 from densedistill.tools.benchmark_workload import Workload, prepare
 
 _PATIENCE = 10.0
-"""Seconds that a process has to end by itself."""
+"""Seconds that a process has to end by itself and remove its files."""
+_HASTE = 2.0
+"""The same after an error, or when the user is waiting for the prompt."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +115,7 @@ class Process:
     ) -> None:
         self.thaw()
         self._connection.close()
-        self._process.join(_PATIENCE if error is None else 0)
+        self._process.join(_PATIENCE if error is None else _HASTE)
         if self._process.is_alive():
             self._signal(signal.SIGKILL)
             self._process.join()

@@ -188,6 +188,7 @@ class Chain(CachingAssembler):
             "network": assembled.arm.spec.name,
             "arguments": self._arguments(plan, assembled.arm.spec),
             "taps": list(assembled.arm.spec.taps),
+            "adapter": assembled.arm.adapter,
             "builder": self.networks_module,
             "input_mean": list(data.input_mean),
             "input_std": list(data.input_std),

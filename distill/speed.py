@@ -25,6 +25,8 @@ class Speed(BaseModel):
     (bf16 on a CPU)."""
     fused_optimizer: bool = True
     """Update all parameters in one kernel."""
+    keep_freed_memory: bool = True
+    """Keep memory that a step frees for the next one (CPU, glibc); a process then holds its peak until it ends."""
     prefetch: int = Field(default=2, ge=0)
     """Batches made ahead in a thread while the step runs; 0: none."""
     compile: Literal["auto", "always", "never"] = "auto"
@@ -42,6 +44,7 @@ EXACT = Speed(
     channels_last=False,
     rewrite_depthwise=False,
     fused_optimizer=False,
+    keep_freed_memory=False,
     prefetch=0,
     compile="never",
 )

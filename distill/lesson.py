@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from densedistill.distill.answers import Answers
@@ -107,7 +107,7 @@ class Lesson:
                 yield step
                 started = time.perf_counter()
 
-    def _supplies(self, epoch: int, first_step: int) -> Iterator[Supply]:
+    def _supplies(self, epoch: int, first_step: int) -> Generator[Supply, None, None]:
         runtime, recipe = self.around.runtime, self.recipe
         plans = epoch_plan(
             images=len(self.around.data.train),

@@ -177,7 +177,7 @@ def _weight_gradient(
     if _has_fast_weight_gradient(weight, images_BCHW):
         return _gradient(*operands, stride, padding, dilation, of_weight=True)
     if max(dilation) > 1:  # rare: the shifted images of a block would be dilated too
-        wide = (operand.float() for operand in operands)
+        wide = (gradient_BCHW.float(), images_BCHW.float(), weight.float())
         return _gradient(*wide, stride, padding, dilation, of_weight=True).to(weight.dtype)
     return _weight_gradient_in_blocks(*operands, stride, padding)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import nn
 
@@ -47,6 +47,8 @@ class Arm:
     """Data order, augmentation and dropout follow from it; arms of one generation share it."""
     micro_batch: int | None = None
     """Most images in one forward pass; None: the whole batch."""
+    adapter: Mapping[str, Any] | None = None
+    """How the method changed the network, for whoever builds it again."""
     cycle: int | None = None
     """Views of each image, which are named and come again and again; None: every epoch has its own."""
 

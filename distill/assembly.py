@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,9 @@ from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RequestError
 from densedistill.distill.features import found_features
 from densedistill.distill.memory import PROBE_IMAGES, MemoryEstimate, fitting_images, require_memory
-from densedistill.distill.method_context import combined_terms, look, training_labels
+from densedistill.distill.method_context import adapted, combined_terms, look, moved, training_labels
 from densedistill.distill.networks import NetworkSource, Pretrained
-from densedistill.distill.objective import LossTerm, without_teacher
+from densedistill.distill.objective import without_teacher
 from densedistill.distill.probe import estimate_memory, sample_batch, sample_batches
 from densedistill.distill.progress import RunLog
 from densedistill.distill.run_dir import RunDir
@@ -88,15 +88,25 @@ class Assembler:
 
         if teacher is None and plan.teacher is not None:
             teacher = self.teacher(plan.teacher)
+        context = self._context(plan, warn)
+        adapter: Mapping[str, Any] | None = None
         if teacher is not None:
-            spec = spec.model_copy(update={"taps": self._taps(plan, spec, network)})
-        terms = self._terms(plan, network, teacher, warn)
+            taps = self._taps(plan, spec, network)
+            context = self._with_networks(context, plan, network, teacher)
+            changed = adapted(self.resolved.methods, network, context)
+            if changed is not None:
+                network = place(changed.network, self.runtime.device, channels_last=config.speed.channels_last)
+                taps = (*(f"{changed.moved}.{path}" for path in taps), *changed.taps)
+                context, adapter = moved(context, changed.moved), changed.record.model_dump(mode="json")
+            spec = spec.model_copy(update={"taps": taps})
+        terms = combined_terms(self.resolved.methods, context)
         arm = Arm(
             plan=plan,
             spec=spec,
             network=network,
-            terms=terms,
+            terms=terms if teacher is not None else without_teacher(terms),
             teacher=teacher,
+            adapter=adapter,
             recipe=config.recipe_of(plan.generation, pretrained=init != "random"),
             seed=derive(config.seed, "train", plan.generation),
             cycle=config.teacher_cache if plan.generation > 1 else None,
@@ -154,9 +164,7 @@ class Assembler:
         else:
             teacher.prepare(sample_batch(data, share, self.runtime), speed, self.runtime, say)
 
-    def _taps(
-        self, plan: ArmPlan, spec: NetworkSpec, network: nn.Module, *, teaches: bool = False
-    ) -> tuple[str, ...]:
+    def _taps(self, plan: ArmPlan, spec: NetworkSpec, network: nn.Module, *, teaches: bool = False) -> tuple[str, ...]:
         """The taps that the configuration gives, else those that the methods need."""
         roles = self.resolved.roles(teaches=teaches)
         if spec.taps or not roles:
@@ -164,14 +172,13 @@ class Assembler:
         images = sample_batch(self.data_for(plan), PROBE_IMAGES, self.runtime)["input"]
         return found_features(network, images).paths(roles)
 
-    def _terms(
-        self, plan: ArmPlan, network: nn.Module, teacher: Teacher | None, warn: Callable[[str], None]
-    ) -> Sequence[LossTerm]:
+    def _context(self, plan: ArmPlan, warn: Callable[[str], None]) -> TermContext:
+        """What a method may know without a teacher."""
         config, speed = self.resolved.config, self.resolved.config.speed
         recipe = config.recipe_of(plan.generation, pretrained=False)
         share = recipe.batch_size // self.runtime.processes
-        context = TermContext(
-            has_teacher=teacher is not None,
+        return TermContext(
+            has_teacher=False,
             student_taps={},
             teacher_taps={},
             images=len(self.data.train),
@@ -182,9 +189,6 @@ class Assembler:
             pretrained=config.pretrained,
             warn=warn,
         )
-        if teacher is None:
-            return without_teacher(combined_terms(self.resolved.methods, context))
-        return combined_terms(self.resolved.methods, self._with_networks(context, plan, network, teacher))
 
     def _with_networks(self, context: TermContext, plan: ArmPlan, network: nn.Module, teacher: Teacher) -> TermContext:
         """`context` with what a pass of either network shows."""
@@ -196,6 +200,8 @@ class Assembler:
         theirs = look(teacher.network, teacher_input(batch), given, roles(teaches=True))
         return dataclasses.replace(
             context,
+            has_teacher=True,
+            probe=batch,
             student_taps=mine.taps,
             teacher_taps=theirs.taps,
             student_features=mine.features,

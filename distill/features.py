@@ -5,6 +5,7 @@ Shapes: B images, C channels, H by W positions, L tokens.
 
 from __future__ import annotations
 
+import dataclasses
 import weakref
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,9 +20,9 @@ from densedistill.distill.taps import Tapped
 
 Answer = TypeVar("Answer")
 
-Role = Literal["stages", "preactivations", "hint", "last", "embedding"]
+Role = Literal["stages", "preactivations", "hint", "last", "final", "embedding"]
 """What a method may ask for: a map of each stage, the same before its activation, the map of the stage before the
-last, the last map, or one vector."""
+last, that of the last stage, the last map of all (what is pooled for the classifier), or one vector."""
 
 MOST_STAGES = 4
 """Stages compared at most, the deepest: the stem that some networks count as one is compared by no method."""
@@ -63,6 +64,7 @@ class Features:
     preactivations: tuple[Feature, ...]
     """The stages themselves where a network names nothing before its activations."""
     last: Feature | None
+    final: Feature | None
     embedding: Feature | None
     """One vector for each image, (B, C), where the network has one; else its last map."""
 
@@ -73,6 +75,7 @@ class Features:
             "preactivations": self.preactivations,
             "hint": self.stages[-2:-1] or self.stages,
             "last": (self.last,),
+            "final": (self.final,),
             "embedding": (self.embedding,),
         }[role]
         return tuple(feature for feature in found if feature is not None)
@@ -80,6 +83,20 @@ class Features:
     def paths(self, roles: Iterable[Role]) -> tuple[str, ...]:
         """The taps that `roles` take, each once."""
         return tuple(dict.fromkeys(feature.path for role in roles for feature in self.of(role)))
+
+    def within(self, parent: str) -> Features:
+        """The same features where the network has become the module `parent` of another."""
+
+        def moved(feature: Feature) -> Feature:
+            return dataclasses.replace(feature, path=f"{parent}.{feature.path}")
+
+        return Features(
+            stages=tuple(map(moved, self.stages)),
+            preactivations=tuple(map(moved, self.preactivations)),
+            last=self.last and moved(self.last),
+            final=self.final and moved(self.final),
+            embedding=self.embedding and moved(self.embedding),
+        )
 
 
 @torch.no_grad()
@@ -94,7 +111,7 @@ def given_features(network: nn.Module, images: Tensor, taps: Sequence[str]) -> F
     features = [_feature(network, path, outputs[path], None) for path in taps]
     maps = tuple(feature for feature in features if feature.is_map)
     vectors = [feature for feature in features if not feature.is_map]
-    return _by_role(maps, maps, vectors[-1] if vectors else None)
+    return _by_role(maps, maps, None, vectors[-1] if vectors else None)
 
 
 @torch.no_grad()
@@ -115,14 +132,19 @@ def found_features(network: nn.Module, images: Tensor) -> Features:
         for info in chosen
         if (path := info.get("preact", info["module"])) in outputs
     )
-    vector = _embedding(calls, stages[-1].path) if stages else None
+    if not stages:
+        return _by_role((), (), None, None)
+    vector, path = _embedding(calls, stages[-1].path), _final(calls, stages[-1].path)
     embedding = None if vector is None else _feature(network, vector, outputs[vector], None)
-    return _by_role(stages, before if len(before) == len(stages) else stages, embedding)
+    final = stages[-1] if path == stages[-1].path else _feature(network, path, outputs[path], None)
+    return _by_role(stages, before if len(before) == len(stages) else stages, final, embedding)
 
 
-def _by_role(stages: tuple[Feature, ...], before: tuple[Feature, ...], vector: Feature | None) -> Features:
+def _by_role(
+    stages: tuple[Feature, ...], before: tuple[Feature, ...], final: Feature | None, vector: Feature | None
+) -> Features:
     last = stages[-1] if stages else None
-    return Features(stages=stages, preactivations=before, last=last, embedding=vector or last)
+    return Features(stages=stages, preactivations=before, last=last, final=final or last, embedding=vector or last)
 
 
 def _feature(network: nn.Module, path: str, output: Tensor, info: Mapping[str, Any] | None) -> Feature:
@@ -213,3 +235,16 @@ def _embedding(calls: Sequence[_Call], last_stage: str) -> str | None:
     while place + 1 < len(after) and after[place].path.startswith(f"{after[place + 1].path}."):
         place += 1
     return after[place].path
+
+
+def _final(calls: Sequence[_Call], last_stage: str) -> str:
+    """The last module that gives a map of the last stage's size before anything gives a vector."""
+    first = [call.path for call in calls].index(last_stage)
+    final = calls[first]
+    sides = slice(2, None) if final.output.ndim == 4 else slice(1, 2)
+    for call in calls[first + 1 :]:
+        if call.output.ndim == 2 or call.answers:
+            break
+        if call.output.ndim == final.output.ndim and call.output.shape[sides] == final.output.shape[sides]:
+            final = call
+    return final.path

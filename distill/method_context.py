@@ -12,8 +12,10 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from densedistill.distill.data import TaskData
+from densedistill.distill.errors import RequestError
 from densedistill.distill.features import Features, Role, found_features, given_features
 from densedistill.distill.objective import LossTerm
+from densedistill.distill.reuse import Adaptation
 from densedistill.distill.seeds import derive
 from densedistill.distill.spec import Method, TermContext
 from densedistill.distill.taps import Tapped
@@ -69,6 +71,31 @@ def training_labels(data: TaskData) -> Tensor | None:
     labels = data.train.labels if isinstance(data.train, Labelled) else None
     whole = isinstance(labels, Tensor) and labels.shape == (len(data.train),) and not labels.is_floating_point()
     return labels if whole else None
+
+
+def adapted(methods: Sequence[tuple[Method, BaseModel]], student: nn.Module, context: TermContext) -> Adaptation | None:
+    """The student as the first method changes it, or None.
+
+    Raises:
+        RequestError: a further method would change it.
+    """
+    (first, parameters), *others = methods
+    for method, _parameters in others:
+        if method.adapt is not None:
+            raise RequestError(
+                f"method.also names '{method.name}', which changes the student itself: make it the method, and "
+                f"'{first.name}' one of method.also"
+            )
+    return None if first.adapt is None else first.adapt(parameters, student, context)
+
+
+def moved(context: TermContext, parent: str) -> TermContext:
+    """`context` once the student has become the module `parent` of another network."""
+    return dataclasses.replace(
+        context,
+        student_taps={f"{parent}.{path}": shape for path, shape in context.student_taps.items()},
+        student_features=context.student_features and context.student_features.within(parent),
+    )
 
 
 def combined_terms(methods: Sequence[tuple[Method, BaseModel]], context: TermContext) -> tuple[LossTerm, ...]:

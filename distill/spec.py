@@ -18,6 +18,7 @@ from densedistill.distill.metrics.base import Metric
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import Batch
 from densedistill.distill.recipe import FROZEN, Recipe
+from densedistill.distill.reuse import Adaptation
 from densedistill.distill.test_time import Views
 
 Argument = bool | int | float | str | list[int] | None
@@ -64,6 +65,8 @@ class TermContext:
     """Of one training batch; None without a teacher."""
     teacher_output: torch.Size | None = None
     teacher_network: nn.Module | None = None
+    probe: Batch | None = None
+    """A few training images, on the networks' device; None without a teacher."""
     images: int | None = None
     """In the training set."""
     labels: Tensor | None = None
@@ -121,6 +124,8 @@ class Method:
     terms: Callable[[Any, TermContext], Sequence[LossTerm]]
     """(parameters, context) -> terms. Terms that need a teacher are left out where there is none."""
     needs: Needs = Needs()
+    adapt: Callable[[Any, nn.Module, TermContext], Adaptation | None] | None = None
+    """(parameters, student, context) -> the student as it is to be trained, evaluated and saved; None: as it is."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

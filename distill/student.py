@@ -13,6 +13,7 @@ from densedistill.distill.errors import RequestError, unknown_name
 from densedistill.distill.files import load_tensors
 from densedistill.distill.networks import NetworkSource, source_by_name
 from densedistill.distill.plugins import load_plugin
+from densedistill.distill.reuse import ReusedHead
 from densedistill.distill.run_dir import ArmDir, RunDir
 
 
@@ -65,6 +66,8 @@ def rebuild(folder: ArmDir, networks: NetworkSource) -> nn.Module:
     """
     record = folder.record()
     network = networks.build(record["network"], record["arguments"], pretrained="none").module
+    if record.get("adapter") is not None:
+        network = ReusedHead.model_validate(record["adapter"]).around(network)
     try:
         network.load_state_dict(load_tensors(folder.weights))
     except (OSError, RuntimeError, SafetensorError) as error:

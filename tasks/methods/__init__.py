@@ -8,9 +8,10 @@ from densedistill.tasks.methods.features import FEATURE_METHODS
 from densedistill.tasks.methods.heads import HEAD_METHODS
 from densedistill.tasks.methods.logits import LOGIT_METHODS
 from densedistill.tasks.methods.relations import RELATION_METHODS
+from densedistill.tasks.methods.reused import REUSED_METHODS
 
 
 def classification_methods() -> dict[str, Method]:
     """Every method by name, `kd` first."""
-    methods = (*LOGIT_METHODS, *FEATURE_METHODS, *RELATION_METHODS, *CONTRAST_METHODS, *HEAD_METHODS)
+    methods = (*LOGIT_METHODS, *FEATURE_METHODS, *RELATION_METHODS, *CONTRAST_METHODS, *HEAD_METHODS, *REUSED_METHODS)
     return {method.name: method for method in methods}

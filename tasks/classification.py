@@ -26,8 +26,10 @@ from densedistill.distill.spec import (
 )
 from densedistill.distill.test_time import flips, shifts
 from densedistill.tasks.methods import classification_methods
+from densedistill.tasks.peers import peers
 from densedistill.tasks.pictures import input_picture
 from densedistill.tasks.registry import register
+from densedistill.tasks.systems import systems
 
 SIZED_FAMILIES = ("cifar/", "timm/", "torchvision/")
 """Families whose builders take the input size: it decides stems and pools."""
@@ -139,7 +141,7 @@ def classification() -> TaskSpec:
             name="accuracy", unit="%", higher_is_better=True, make=lambda _options, data: Accuracy(len(data.classes))
         ),
         methods=classification_methods(),
-        presets={"demo": demo(), "paper": paper()},
+        presets={"demo": demo(), "paper": paper(), **systems(), **peers()},
         datasets=classification_names(),
         load_data=load_classification,
         network_arguments=network_arguments,

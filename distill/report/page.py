@@ -188,7 +188,10 @@ def _fidelity(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, Strok
     if not measured:
         return None
     heads = list(dict.fromkeys(name for arm in measured for name in arm.fidelity))
-    rows = (_row(arm, [words.figure(arm.fidelity.get(name)) for name in heads], named, looks) for arm in measured)
+    rows = (
+        _row(arm, [words.figure(arm.fidelity.get(name), words.unit_of(name)) for name in heads], named, looks)
+        for arm in measured
+    )
     return Table(heads=tuple(words.label(name) for name in heads), rows=tuple(rows))
 
 

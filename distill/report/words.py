@@ -27,8 +27,14 @@ _LABELS = {
     "ois": "OIS",
     "ap": "AP",
     "iou": "IoU",
+    "agreement": "same class as the teacher",
+    "kl": "KL from the teacher (nats)",
+    "temperature": "at temperature",
+    "ece_scaled": "calibration error, scaled",
+    "teacher_ece": "the teacher's",
+    "teacher_ece_scaled": "the teacher's, scaled",
 }
-_UNITS = {"accuracy": "%", "top5": "%", "psnr": "dB", "psnr_y": "dB", "psnr_rgb": "dB"}
+_UNITS = {"accuracy": "%", "top5": "%", "agreement": "%", "psnr": "dB", "psnr_y": "dB", "psnr_rgb": "dB"}
 
 Kind = Literal["teacher", "distilled", "scratch", "direct", "other"]
 

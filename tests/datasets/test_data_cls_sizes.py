@@ -99,6 +99,15 @@ def test_teacher_and_student_see_the_same_views(folder: Path, sizes: tuple[int, 
     assert float((alone["mix"] < 1).float().mean()) > 0.5
 
 
+def test_a_view_is_the_same_in_any_batch_at_both_sizes(folder: Path) -> None:
+    train = load(folder, input_size=16, teacher_size=40).for_arm(2, 1).train
+    whole = batch_of(train, named=True)
+    for place in (0, 7, 15):
+        plan = BatchPlan(np.array([place]), np.array([3]), named=True)
+        (alone,) = train.batches([plan], seed=2, device=CPU)
+        assert same(alone, {key: value[place : place + 1] for key, value in whole.items()})
+
+
 def test_small_images_are_enlarged_for_the_teacher() -> None:
     """The data set has no more than 16 pixels: the view is made there, and is what a plain run trains on."""
     data, plain = load(None, teacher_size=32), load(None)

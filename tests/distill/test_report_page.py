@@ -45,7 +45,7 @@ def _result() -> dict[str, Any]:
         _arm("gen_02", "gen_01", 6_628_945, 0.41, 0.40) | {"gap_closed": 0.6, "retention": 0.4 / 0.42},
         _arm("gen_02_scratch", None, 6_628_945, 0.38, 0.37),
     ]
-    arms[1]["fidelity"] = {"agreement": 0.8125}
+    arms[1]["fidelity"] = {"agreement": 81.25, "class_accuracy": {"cat": 70.0}}
     return {
         "schema": 1,
         "task": "edges",
@@ -143,7 +143,13 @@ def test_whole_run_tells_every_arm_and_value(make_run: MakeRun) -> None:
         assert value in page.text
     for fact in ("1 min 05 s", "118", "1.8 GB", "embedded data", "seed 7", "soft-maps", "boundaries are exact"):
         assert fact in page.text
-    for fact in ("sha256:c0ffee", "0.8125", "alpha: 0.5", "tools/distill.py --task edges"):
+    for fact in (
+        "sha256:c0ffee",
+        "81.25 %",
+        "same class as the teacher",
+        "alpha: 0.5",
+        "tools/distill.py --task edges",
+    ):
         assert fact in page.text
 
 

@@ -300,7 +300,7 @@ class ArmTraining:
         return {name: part for name, part in parts.items() if part is not None}
 
     def _synchronise(self) -> None:
-        average_statistics(self.arm.network)
+        average_statistics(self.step_module)
         if self.average is not None:
             average_statistics(self.average.module)
         average_meter(self.meter)

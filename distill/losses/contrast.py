@@ -161,9 +161,11 @@ class ContrastiveDistillation(nn.Module):
 
     @torch.no_grad()
     def _normaliser(self, scores: Tensor, side: int) -> Tensor:
-        """log Z: M times the mean of the first batch's exponentials."""
+        """log Z: M times the mean of the first batch's exponentials, of all processes."""
         known = self.log_normaliser[side]
-        fresh = scores.flatten().logsumexp(dim=0) + math.log(self.images / scores.numel())
+        own = scores.flatten().logsumexp(dim=0, keepdim=True) - math.log(scores.numel())
+        shares = _from_all(own) if self.training else own
+        fresh = shares.logsumexp(dim=0) + math.log(self.images / len(shares))
         self.log_normaliser[side] = torch.where(known.isnan(), fresh.to(known.dtype), known)
         return self.log_normaliser[side].clone()
 

@@ -31,20 +31,8 @@ every_method = pytest.mark.parametrize("name", METHODS)
 
 
 def chain(tiny: ModuleType, out: Path, name: str, settings: Mapping[str, Any]) -> Any:
-    spec = tiny.tiny_spec("cls")
     wanted = {**SHORT, **SETTINGS.get(name, {}), **settings}
-    resolved = resolve(spec, Request(method=name, settings=tuple(wanted.items())))
-    return tiny.Chain(
-        resolved,
-        data=spec.load_data(resolved.options),
-        networks=tiny.TinyNetworks(),
-        networks_module="tiny_task",
-        runtime=tiny.start_runtime("cpu", "fp32"),
-        run_dir=tiny.RunDir(out),
-        log=tiny.SilentLog(),
-        track=lambda _line: None,
-        command=("tiny",),
-    )
+    return tiny.tiny_chain(tiny.tiny_spec("cls"), out, wanted, method=name)
 
 
 @pytest.fixture(scope="module")

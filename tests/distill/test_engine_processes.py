@@ -95,3 +95,10 @@ def test_a_steps_gradient_is_the_single_processs(driven: Path, tiny: ModuleType,
         scale = float(gradient.abs().max())
         torch.testing.assert_close(shared[name], gradient, rtol=1e-5, atol=1e-6 * scale)
         assert scale > 0, name
+
+
+@pytest.mark.xdist_group("processes")
+def test_methods_keep_their_own_state_alike(facts: list[dict[str, Any]]) -> None:
+    for differed in facts[0]["methods_differ"].values():
+        assert len(differed) >= 2
+        assert not any(differed)

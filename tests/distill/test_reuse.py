@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-from densedistill.distill.config import Request, resolve
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import load_tensors
 from densedistill.distill.reuse import ReusedHead, answers_linearly
@@ -32,18 +31,7 @@ HEAD = ReusedHead(
 
 def chain(tiny: ModuleType, out: Path, **settings: Any) -> Any:
     wanted = {"recipe.epochs": 1, "recipe.views_per_epoch": 24, **settings}
-    resolved = resolve(tiny.tiny_spec("cls"), Request(method="simkd", settings=tuple(wanted.items())))
-    return tiny.Chain(
-        resolved,
-        data=resolved.spec.load_data(resolved.options),
-        networks=tiny.TinyNetworks(),
-        networks_module="tiny_task",
-        runtime=tiny.start_runtime("cpu", "fp32"),
-        run_dir=tiny.RunDir(out),
-        log=tiny.SilentLog(),
-        track=lambda _line: None,
-        command=("tiny",),
-    )
+    return tiny.tiny_chain(tiny.tiny_spec("cls"), out, wanted, method="simkd")
 
 
 @pytest.fixture(scope="module")

@@ -32,6 +32,13 @@ ONE_STEP = {
 }
 """One step on a joined batch of 8 whose gradient must not depend on the number of processes."""
 
+METHODS: dict[str, dict[str, Any]] = {
+    "crd": {"method.negatives_from": "other-images", "method.negatives": 8},
+    "simkd": {},
+    "reviewkd": {},
+}
+"""Methods with more than weights to keep alike: banks, a classifier that is not trained, statistics of projectors."""
+
 
 @contextmanager
 def first_gradients(found: dict[str, Tensor]) -> Iterator[None]:
@@ -51,7 +58,8 @@ def first_gradients(found: dict[str, Tensor]) -> Iterator[None]:
 
 def differ(state: Mapping[str, Tensor]) -> bool:
     """Whether the processes hold different tensors."""
-    for value in state.values():
+    tensors = [value for value in state.values() if isinstance(value, Tensor)]
+    for value in tensors:
         both = [torch.empty_like(value) for _ in range(distributed.get_world_size())]
         distributed.all_gather(both, value.contiguous())
         if any(not torch.equal(both[0], other) for other in both):
@@ -94,6 +102,22 @@ def watching(facts: dict[str, Any]) -> Iterator[None]:
         yield
 
 
+def method_differs(out: Path, method: str) -> list[bool]:
+    """Whether, at each synchronisation, the processes hold other weights, statistics or memories of images."""
+    differed: list[bool] = []
+    synchronise = ArmTraining._synchronise
+
+    def synchronising(arm: ArmTraining) -> None:
+        synchronise(arm)
+        if arm.arm.plan.name == "gen_02":
+            differed.append(differ(arm.step_module.state_dict()))
+
+    settings = {"recipe.epochs": 2, "recipe.views_per_epoch": 16, "controls": [], **METHODS[method]}
+    with mock.patch.object(ArmTraining, "_synchronise", synchronising):
+        tiny_task.tiny_chain(tiny_task.tiny_spec("cls"), out / method, settings, method=method).run()
+    return differed
+
+
 def main(out: Path) -> None:
     """Run three chains; write what this process saw."""
     torch.set_num_threads(1)
@@ -113,6 +137,7 @@ def main(out: Path) -> None:
         with first_gradients(gradients):
             tiny_task.tiny_chain(tiny_task.tiny_spec(kind), out / kind, ONE_STEP).run()
         torch.save(gradients, out / f"{kind}-{chain.runtime.rank}.pt")
+    facts["methods_differ"] = {method: method_differs(out, method) for method in METHODS}
     (out / f"facts-{chain.runtime.rank}.json").write_text(json.dumps(facts))
     distributed.destroy_process_group()
 

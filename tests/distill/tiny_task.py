@@ -171,9 +171,9 @@ def tiny_spec(kind: Kind) -> TaskSpec:
     )
 
 
-def tiny_resolved(spec: TaskSpec, settings: Mapping[str, object]) -> Resolved:
+def tiny_resolved(spec: TaskSpec, settings: Mapping[str, object], method: str | None = None) -> Resolved:
     """`spec` with fields of the configuration changed."""
-    return resolve(spec, Request(settings=tuple(settings.items())))
+    return resolve(spec, Request(method=method, settings=tuple(settings.items())))
 
 
 def tiny_chain(
@@ -183,10 +183,11 @@ def tiny_chain(
     *,
     precision: Precision = "fp32",
     log: RunLog | None = None,
+    method: str | None = None,
 ) -> Chain:
     """A chain of `spec` in the folder `out`, on the CPU."""
     return Chain(
-        resolved := tiny_resolved(spec, settings or {}),
+        resolved := tiny_resolved(spec, settings or {}, method),
         data=spec.load_data(resolved.options),
         networks=TinyNetworks(),
         networks_module="tiny_task",

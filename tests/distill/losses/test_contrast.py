@@ -127,11 +127,13 @@ def test_maps_and_tokens_are_averaged(noise: Noise) -> None:
 def test_every_process_remembers_what_all_have_seen(noise: Noise, monkeypatch: pytest.MonkeyPatch) -> None:
     module = small()
     student, teacher, index = noise(2, 3), noise(2, 5, seed=1), torch.tensor([6, 1])
-    other = {2: torch.nn.functional.normalize(noise(2, 4, seed=3)), 1: torch.tensor([0, 5])}
+    other = {(2, 4): torch.nn.functional.normalize(noise(2, 4, seed=3)), (2,): torch.tensor([0, 5])}
+    other_mean = torch.tensor([1.5])
+    (alone := small())(student, teacher, index)
 
     def all_gather(parts: list[Tensor], values: Tensor) -> None:
         parts[0].copy_(values)
-        parts[1].copy_(other[values.ndim])
+        parts[1].copy_(other.get(tuple(values.shape), other_mean))
 
     monkeypatch.setattr(contrast, "joined", lambda: True)
     monkeypatch.setattr(contrast.distributed, "get_world_size", lambda: 2)
@@ -140,8 +142,11 @@ def test_every_process_remembers_what_all_have_seen(noise: Noise, monkeypatch: p
     module(student, teacher, index)
     moved = (module.teacher_bank != before).any(1).nonzero().flatten()
     assert moved.tolist() == [0, 1, 5, 6]
-    expected = torch.nn.functional.normalize(before[[0, 5]] + other[2], dim=1)
+    expected = torch.nn.functional.normalize(before[[0, 5]] + other[2, 4], dim=1)
     torch.testing.assert_close(module.teacher_bank[[0, 5]], expected)
+    # Z is M times the mean of both processes' exponentials.
+    both = (alone.log_normaliser.exp() + len(before) * other_mean.exp()) / 2
+    torch.testing.assert_close(module.log_normaliser, both.log())
 
 
 def test_faults_of_the_request(noise: Noise) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +19,8 @@ from densedistill.distill.config import Request, resolve
 from densedistill.distill.errors import InterruptedRunError, RequestError
 from densedistill.distill.files import load_state, load_tensors
 from densedistill.distill.lesson import Lesson
+from densedistill.distill.outputs import StepOutputs
+from densedistill.distill.probe import estimate_memory
 from densedistill.distill.training import ArmTraining
 from densedistill.tasks.methods import classification_methods
 
@@ -173,3 +178,67 @@ def test_a_batch_too_small_for_relations_is_refused(tiny: ModuleType, tmp_path: 
     with pytest.raises(RequestError, match="a batch of 2 images is too small: rkd compares 3 images"):
         made.run()
     assert not (tmp_path / "gen_02/model.safetensors").exists()
+
+
+def test_terms_know_how_far_the_training_is(tiny: ModuleType, tmp_path: Path, plain: Path) -> None:
+    made = chain(tiny, tmp_path, "kd", taught(plain, **{"recipe.epochs": 2, "speed.micro_batch": 4}))
+    told: list[float] = []
+    assemble = made.assemble
+
+    def noting(plan: Any, teacher: Any = None) -> Any:
+        assembled = assemble(plan, teacher)
+        if plan.name != "gen_02":
+            return assembled
+        soft, hard = assembled.arm.terms
+
+        def listening(outputs: StepOutputs) -> torch.Tensor:
+            told.append(outputs.progress)
+            return soft.fn(outputs)
+
+        terms = (dataclasses.replace(soft, fn=listening), hard)
+        return dataclasses.replace(assembled, arm=dataclasses.replace(assembled.arm, terms=terms))
+
+    made.assemble = noting
+    made.run()
+    # Two steps an epoch, two parts a step.
+    assert told == [0.0, 0.0, 0.5, 0.5, 1.0, 1.0, 1.5, 1.5]
+
+
+@pytest.mark.parametrize("name", ["crd", "reviewkd", "simkd"])
+def test_looking_at_an_arm_leaves_its_methods_state_alone(
+    tiny: ModuleType, tmp_path: Path, plain: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed: list[bool] = []
+    step = ArmTraining.take_step
+
+    def timing(training: ArmTraining, batch: Any, answer: Any) -> float | None:
+        before = copy.deepcopy(training.step_module.state_dict())
+        training.gradient_seconds(batch, answer, repeats=1)
+        estimate_memory(training.arm, batch, training.runtime)
+        after = training.step_module.state_dict()
+        assert any(isinstance(value, dict) for value in after.values()) == (name == "crd")
+        changed.extend(not same(value, after[key]) for key, value in before.items())
+        return step(training, batch, answer)
+
+    monkeypatch.setattr(ArmTraining, "take_step", timing)
+    chain(tiny, tmp_path, name, taught(plain)).run()
+    assert changed
+    assert not any(changed)
+
+
+def same(first: Any, second: Any) -> bool:
+    if isinstance(first, torch.Tensor):
+        return torch.equal(first.nan_to_num(), second.nan_to_num())
+    return bool(first == second)
+
+
+@pytest.mark.parametrize("name", ["rkd", "lskd"])
+def test_kept_answers_teach_as_the_teacher_does(tiny: ModuleType, tmp_path: Path, plain: Path, name: str) -> None:
+    wanted = taught(plain, teacher_cache=1, **{"recipe.epochs": 3})
+    made = chain(tiny, tmp_path, name, wanted)
+    lines: list[Any] = []
+    made.track = lines.append
+    made.run()
+    losses = [line["losses"][name] for line in lines if line["arm"] == "gen_02"]
+    assert len(losses) == 3
+    assert all(math.isfinite(value) and value > 0 for value in losses)

@@ -255,6 +255,12 @@ def ours(workload: Workload) -> EngineRow:
     return EngineRow(workload, taught=True)
 
 
+def three_students(workload: Workload) -> EngineRow:
+    """Three copies of the student, taught side by side: each batch is made and answered once."""
+    student = workload.resolved.config.networks[STUDENT].model_dump(mode="json")
+    return EngineRow(workload, taught=True, settings=[("students", [student] * 3)])
+
+
 def ours_cached(workload: Workload) -> EngineRow:
     """The same with the teacher's answers kept, one view of each image; ready once all are there."""
     return EngineRow(workload, taught=True, kept=True)

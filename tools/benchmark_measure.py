@@ -87,11 +87,18 @@ def interleaved(rows: Mapping[str, Callable[[int], Lap]], rounds: Rounds, say: S
 
 
 def ratios(speeds: Mapping[str, float]) -> dict[str, float | None]:
-    """The contract's ratios of images per second; None where a row was not measured."""
-    return {
+    """The contract's ratios of images per second; None where a row was not measured.
+
+    With their rows there is one more: seconds of three students at once over those of a teacher and three students.
+    """
+    found = {
         name: speeds[above] / speeds[below] if above in speeds and below in speeds else None
         for name, (above, below) in RATIOS.items()
     }
+    if speeds.keys() >= {"three_students", "teacher", "student"}:
+        apart = 1 / speeds["teacher"] + 3 / speeds["student"]
+        found["three_students_cost"] = 1 / speeds["three_students"] / apart
+    return found
 
 
 def _times(laps: Mapping[str, Lap], steps: int) -> str:

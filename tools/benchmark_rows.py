@@ -76,6 +76,18 @@ def _floor(workload: Workload) -> Row:
     return FloorRow(workload)
 
 
+def _three_students(workload: Workload) -> Row:
+    from densedistill.tools.benchmark_engine import three_students
+
+    return three_students(workload)
+
+
+def _teacher(workload: Workload) -> Row:
+    from densedistill.tools.benchmark_floor import TeacherRow
+
+    return TeacherRow(workload)
+
+
 ROWS: Mapping[str, Callable[[Workload], Row]] = {
     "plain": _plain,
     "timm": _timm,
@@ -83,8 +95,12 @@ ROWS: Mapping[str, Callable[[Workload], Row]] = {
     "ours_cached": _ours_cached,
     "student": _student,
     "floor": _floor,
+    "three_students": _three_students,
+    "teacher": _teacher,
 }
 """Rows by name, in the order they are measured in."""
+ON_REQUEST = ("three_students", "teacher")
+"""Rows that are measured only where they are named: they are parts and multiples of a step."""
 
 
 def applicable(asked: Sequence[str] | None, workload: Workload) -> tuple[str, ...]:
@@ -95,7 +111,8 @@ def applicable(asked: Sequence[str] | None, workload: Workload) -> tuple[str, ..
     """
     batch = workload.sample(2)
     labelled = batch["target"].ndim == 1 and not batch["target"].is_floating_point()
-    rows = tuple(name for name in ROWS if labelled or name != "timm") if asked is None else tuple(asked)
+    usual = (name for name in ROWS if name not in ON_REQUEST and (labelled or name != "timm"))
+    rows = tuple(usual) if asked is None else tuple(asked)
     for name in rows:
         if name not in ROWS:
             raise RequestError(unknown_name("row", name, ROWS))

@@ -56,6 +56,12 @@ def test_a_row_s_figure_is_the_median_lap() -> None:
     assert (min(row.speeds), max(row.speeds)) == (4.0, 16.0)
 
 
+def test_what_three_students_at_once_cost() -> None:
+    """A batch of 60: 1 s of teacher and 3 x 2 s of student apart, 7.7 s together."""
+    found = ratios({"teacher": 60.0, "student": 30.0, "three_students": 60 / 7.7})
+    assert found["three_students_cost"] == pytest.approx(1.1)
+
+
 def test_ratios_are_of_medians_and_null_without_a_row() -> None:
     assert ratios({"ours": 30.0, "plain": 10.0, "student": 50.0}) == {
         "ours_over_plain": 3.0,

@@ -6,19 +6,19 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 
 from densedistill.distill.arm import Control
 from densedistill.distill.errors import RequestError, unknown_name
 from densedistill.distill.features import Role
+from densedistill.distill.methods import checked_also, checked_method, method_tree
 from densedistill.distill.recipe import FROZEN, Recipe
 from densedistill.distill.spec import Method, NetworkSpec, TaskSpec
 from densedistill.distill.speed import Speed
-
-Model = TypeVar("Model", bound=BaseModel)
+from densedistill.distill.validation import checked, validated
 
 OPEN_KEYS = ("arguments", "generation_recipes", "pretrained_teacher_recipe", "also")
 """Mappings whose keys are not fixed: `--set` may add to them."""
@@ -129,10 +129,10 @@ def resolve(spec: TaskSpec, request: Request) -> Resolved:
     """
     tree = _requested_tree(spec, request)
     faults: list[str] = []
-    config = _checked(RunConfig, tree, "configuration", faults)
-    method, parameters = _checked_method(spec, tree.get("method"), faults)
-    also = _checked_also(spec, tree.get("method"), faults)
-    options = _checked(type(next(iter(spec.presets.values())).data), tree.get("data"), "data", faults)
+    config = checked(RunConfig, tree, "configuration", faults)
+    method, parameters = checked_method(spec, tree.get("method"), faults)
+    also = checked_also(spec, tree.get("method"), faults)
+    options = checked(type(next(iter(spec.presets.values())).data), tree.get("data"), "data", faults)
     if config is not None:
         faults += chain_faults(config, spec)
     if faults or config is None or method is None or parameters is None or options is None:
@@ -167,48 +167,6 @@ def _requested_tree(spec: TaskSpec, request: Request) -> dict[str, Any]:
     return tree
 
 
-def _checked(model: type[Model], values: object, where: str, faults: list[str]) -> Model | None:
-    """`values` as `model`, or None with what is wrong added to `faults`."""
-    if not isinstance(values, Mapping):
-        faults.append(f"{where}={values!r}: must be a mapping of fields")
-        return None
-    try:
-        return validated(model, values, where)
-    except RequestError as error:
-        faults.append(str(error).removesuffix("."))
-        return None
-
-
-def _checked_method(spec: TaskSpec, values: object, faults: list[str]) -> tuple[Method | None, BaseModel | None]:
-    given = dict(values) if isinstance(values, Mapping) else {}
-    given.pop("also", None)
-    name = str(given.pop("name", None))
-    if name not in spec.methods:
-        faults.append(unknown_name(f"method of task {spec.name}", name, spec.methods).removesuffix("."))
-        return None, None
-    method = spec.methods[name]
-    return method, _checked(type(method.parameters), given, "method", faults)
-
-
-def _checked_also(spec: TaskSpec, values: object, faults: list[str]) -> tuple[tuple[Method, BaseModel], ...]:
-    main = values if isinstance(values, Mapping) else {}
-    further = main.get("also") or {}
-    if not isinstance(further, Mapping):
-        faults.append(f"method.also={further!r}: must map names of further methods to their parameters")
-        return ()
-    chosen = []
-    for name, changes in further.items():
-        if name == main.get("name"):
-            faults.append(f"method.also names '{name}', which is the method itself: set its parameters there")
-        elif name not in spec.methods:
-            faults.append(unknown_name(f"method of task {spec.name}", str(name), spec.methods).removesuffix("."))
-        else:
-            method = spec.methods[name]
-            parameters = _checked(type(method.parameters), changes or {}, f"method.also.{name}", faults)
-            chosen += [] if parameters is None else [(method, parameters)]
-    return tuple(chosen)
-
-
 def preset_tree(spec: TaskSpec, name: str) -> dict[str, Any]:
     """A preset as the plain tree that `change` works on.
 
@@ -229,17 +187,6 @@ def preset_tree(spec: TaskSpec, name: str) -> dict[str, Any]:
         pretrained_teacher_recipe=dict(preset.pretrained_teacher_recipe),
         data=preset.data.model_dump(mode="json"),
     ).model_dump(mode="json")
-
-
-def method_tree(spec: TaskSpec, name: str, changes: Mapping[str, object]) -> dict[str, Any]:
-    """A method's name and parameters as plain values.
-
-    Raises:
-        RequestError: the task has no such method.
-    """
-    if name not in spec.methods:
-        raise RequestError(unknown_name(f"method of task {spec.name}", name, spec.methods))
-    return {"name": name, **spec.methods[name].parameters.model_dump(mode="json"), "also": {}, **changes}
 
 
 def change(tree: dict[str, Any], path: str, value: object) -> None:
@@ -307,34 +254,6 @@ def parse_setting(text: str) -> tuple[str, object]:
         return path, yaml.safe_load(value)
     except yaml.YAMLError:
         raise RequestError(f"setting '{text}': the value is not readable as YAML; quote it.") from None
-
-
-def validated(model: type[Model], values: Mapping[str, Any], where: str) -> Model:
-    """`values` as `model`, or every fault in one message.
-
-    Raises:
-        RequestError: with each field's path, value and bound.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        faults = [_fault(model, fault, where) for fault in error.errors(include_url=False)]
-        raise RequestError("; ".join(faults) + ".") from None
-
-
-def _fault(model: type[BaseModel], fault: Any, where: str) -> str:
-    path = ".".join(str(part) for part in ((where,) if where != "configuration" else ()) + tuple(fault["loc"]))
-    if fault["type"] == "extra_forbidden":
-        known = model.model_fields if len(fault["loc"]) == 1 else {}
-        return (
-            unknown_name(f"field '{path}'; name", str(fault["loc"][-1]), known).rstrip(".")
-            if known
-            else (f"unknown field '{path}'")
-        )
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    if fault["type"] == "missing":
-        return f"{path} is missing"
-    return f"{path}={fault['input']!r}: {message[:1].lower()}{message[1:]}"
 
 
 def chain_faults(config: RunConfig, spec: TaskSpec) -> list[str]:

@@ -119,7 +119,10 @@ def answers_linearly(teacher: nn.Module, final: Tensor, logits: Tensor) -> bool:
     if final.shape[1] != classifier.in_features:
         return False
     again = classifier(final.float().mean(dim=(2, 3)))
-    return again.shape == logits.shape and torch.allclose(again, logits.float(), rtol=1e-3, atol=1e-3)
+    if again.shape != logits.shape:
+        return False
+    # As TF32 sums them on a GPU; a layer left out changes them by about as much as they are.
+    return bool((again - logits.float()).abs().max() <= 1e-2 * logits.abs().max())
 
 
 def _moved(info: Mapping[str, Any]) -> dict[str, Any]:

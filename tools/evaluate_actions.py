@@ -20,7 +20,6 @@ from densedistill.datasets.pixels import read_rgb, to_planes
 from densedistill.datasets.roots import data_root
 from densedistill.datasets.sr_sources import HrImage, find_images
 from densedistill.datasets.super_resolution import SuperResolutionData, super_resolution_tests
-from densedistill.distill.config import validated
 from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.errors import RequestError, unknown_name
 from densedistill.distill.evaluation import Evaluation
@@ -30,6 +29,7 @@ from densedistill.distill.run_dir import SCHEMA
 from densedistill.distill.runtime import resolve_device
 from densedistill.distill.spec import TaskSpec
 from densedistill.distill.test_time import Views
+from densedistill.distill.validation import validated
 from densedistill.tools.finished import FinishedArm, as_trained, check_classes, open_arm
 
 WHICH_IMAGES = frozenset({"root", "train", "val", "tests", "val_size", "limit"})

@@ -68,6 +68,8 @@ class Chain(CachingAssembler):
         self.track, self.command = track, command
         self.baselines: list[dict[str, Any]] = []
         self.scoring = Scoring(self)
+        self.probed: Mapping[str, int | None] = {}
+        """What is known before the run of the memory that arms need; see `dry_run.preflight`."""
 
     def run(self) -> dict[str, Any]:
         """Run every arm that is not done and return the result.
@@ -162,7 +164,9 @@ class Chain(CachingAssembler):
     def _chosen_micro_batch(self, arms: Sequence[Arm], choices: Choices) -> int | None:
         """Most images in one forward pass, as this lesson began with it."""
         if "micro_batch" not in choices:
-            size = from_main(self.micro_batch(arms))
+            names = [arm.plan.name for arm in arms]
+            known = len(arms) == 1 and names[0] in self.probed
+            size = from_main(self.probed[names[0]] if known else self.micro_batch(arms))
             choices.take({"micro_batch": size})
             if size is not None:
                 self.log.message(f"batches are taken in parts of at most {size} images; batch-norm measures each part")

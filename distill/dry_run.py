@@ -11,11 +11,12 @@ from types import MappingProxyType
 import torch
 from torch import nn
 
-from densedistill.distill.arm import ArmPlan
+from densedistill.distill.arm import Arm, ArmPlan
 from densedistill.distill.assembly import Assembler
 from densedistill.distill.cache_files import require_space
 from densedistill.distill.caching import CachingAssembler
 from densedistill.distill.fast.depthwise import rewrite_depthwise
+from densedistill.distill.fast.int8 import require_possible
 from densedistill.distill.memory import PROBE_IMAGES, available_bytes
 from densedistill.distill.objective import Objective
 from densedistill.distill.plan import steps_per_epoch
@@ -63,16 +64,19 @@ class TrialChain(CachingAssembler):
         network, _init, _trained = self._network(plan, spec)
         return network.to(self.runtime.device).eval()
 
-    def check(self) -> None:
+    def check(self) -> Mapping[str, int | None]:
         """Build an arm of each generation that is still to be trained, and see that the first one's batch fits.
 
         Later batches are judged when their arms begin: a probe takes seconds, and the teacher is the largest network.
+
+        Returns:
+            By arm, what `micro_batch` found, for those whose memory was probed.
 
         Raises:
             RequestError, or what the source of networks raises: a name, weights file, tap, weight of a loss or batch
                 size is wrong. Found here, nothing is trained in vain and nothing is written.
         """
-        fitted = False
+        probed: dict[str, int | None] = {}
         for plan in self.plans:
             if plan.role in ("teacher", "student") and not self.run_dir.arm(plan.name).done:
                 assembled = self.assemble(plan)
@@ -80,12 +84,20 @@ class TrialChain(CachingAssembler):
                     self._taught_by = {plan.name: assembled.arm.network}
                 if assembled.trained:
                     Objective(assembled.arm.terms)
-                    if not fitted:
-                        self.micro_batch([assembled.arm])
-                    fitted = True
-                    if assembled.arm.teacher is not None and assembled.arm.cycle is not None:
-                        cache = self.cache_plan(assembled.arm.teacher, assembled.arm.cycle)
-                        require_space(self.cache_folder(assembled.arm.teacher.name, plan.generation), {}, cache)
+                    if not probed:
+                        probed[plan.name] = self.micro_batch([assembled.arm])
+                    self._check_teaching(assembled.arm)
+        return probed
+
+    def _check_teaching(self, arm: Arm) -> None:
+        """See that the teacher can answer in the way that was asked for."""
+        if arm.teacher is None:
+            return
+        if self.resolved.config.speed.int8_teacher:
+            require_possible(self.runtime.device, arm.teacher.taps)
+        if arm.cycle is not None:
+            cache = self.cache_plan(arm.teacher, arm.cycle)
+            require_space(self.cache_folder(arm.teacher.name, arm.plan.generation), {}, cache)
 
     def try_arm(self, plan: ArmPlan) -> Trial:
         """Build `plan`'s arm and take two steps; the second one is timed."""
@@ -130,15 +142,15 @@ class TrialChain(CachingAssembler):
         )
 
 
-def preflight(chain: Assembler) -> None:
-    """`TrialChain.check` for `chain`, without a word and without fetching weights that are only nice to have.
+def preflight(chain: Assembler) -> Mapping[str, int | None]:
+    """`TrialChain.check` for `chain` and what it found, without a word, and fetching no weights that are only nice to have.
 
     Raises:
         RequestError, or what the source of networks raises.
     """
     config = chain.resolved.config
     policy = "required" if config.pretrained == "required" else "none"
-    TrialChain(
+    return TrialChain(
         dataclasses.replace(chain.resolved, config=config.model_copy(update={"pretrained": policy})),
         data=chain.data,
         networks=chain.networks,

@@ -160,7 +160,7 @@ def _run(
     runtime.accelerator.wait_for_everyone()
     trackers = Trackers(resolved.config.track if runtime.is_main else (), run_dir.path)
     chain = make_chain(resolved, run_dir=run_dir, runtime=runtime, log=log, trackers=trackers, command=command)
-    preflight(chain)
+    chain.probed = preflight(chain)
     if runtime.is_main:
         _begin(run_dir, resolved)
     log.message(f"run folder {run_dir.path}")

@@ -80,7 +80,7 @@ def quantise_teacher(
         RequestError: taps, another device than an x86 CPU, the extra `int8` is not installed, or the network has
             operations that cannot be exported or quantised.
     """
-    _require_possible(device, taps)
+    require_possible(device, taps)
     plain = copy.deepcopy(network).cpu().eval().requires_grad_(False)
     calibration = [images.contiguous(memory_format=torch.channels_last) for images in calibration]
     try:
@@ -96,7 +96,12 @@ def quantise_teacher(
     return Int8Teacher(graph, shape, _agreement(plain, graph, held, shape[0]))
 
 
-def _require_possible(device: torch.device, taps: Sequence[str]) -> None:
+def require_possible(device: torch.device, taps: Sequence[str]) -> None:
+    """Refuse what no int8 teacher can do: `quantise_teacher` asks this first, and a run before it trains anything.
+
+    Raises:
+        RequestError: taps, another device than an x86 CPU, or the extra `int8` is not installed.
+    """
     if taps:
         raise RequestError(
             f"an int8 teacher has no features to tap ({', '.join(taps)}): its layers are fused. Turn "

@@ -143,7 +143,10 @@ class TrialChain(CachingAssembler):
 
 
 def preflight(chain: Assembler) -> Mapping[str, int | None]:
-    """`TrialChain.check` for `chain` and what it found, without a word, and fetching no weights that are only nice to have.
+    """`TrialChain.check` for `chain`, without a word and without fetching weights that are only nice to have.
+
+    Returns:
+        What it returns.
 
     Raises:
         RequestError, or what the source of networks raises.

@@ -156,7 +156,7 @@ class MemoryEvalSet:
         self.labels = torch.from_numpy(labels)
         self._ids = tuple(ids)
         self.normalisation = normalisation
-        self.input_size = input_size
+        self.input_size: int = input_size or pixels.shape[-1]
 
     @property
     def ids(self) -> Sequence[str]:

@@ -78,7 +78,7 @@ class WorkerEvalSet:
         self.size = size
         self.normalisation = normalisation
         self.workers = workers
-        self.input_size = input_size
+        self.input_size = input_size or size
 
     @property
     def ids(self) -> Sequence[str]:

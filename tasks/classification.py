@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -35,11 +36,20 @@ SIZED_FAMILIES = ("cifar/", "timm/", "torchvision/")
 """Families whose builders take the input size: it decides stems and pools."""
 
 
+@runtime_checkable
+class Sized(Protocol):
+    """Images that tell the side of their input: none of them need be decoded to learn it."""
+
+    input_size: int
+
+
 def network_arguments(name: str, _options: ClassificationData, data: TaskData) -> Mapping[str, Argument]:
     """One output for each class; the stem follows from the size of the images."""
     classes: dict[str, Argument] = {"num_classes": len(data.classes)}
     if not name.startswith(SIZED_FAMILIES):
         return classes
+    if isinstance(data.val, Sized):
+        return classes | {"input_size": data.val.input_size}
     sample = next(iter(data.val.batches(1, device=torch.device("cpu"))))
     return classes | {"input_size": sample["input"].shape[-1]}
 

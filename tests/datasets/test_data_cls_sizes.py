@@ -128,6 +128,7 @@ def test_either_is_evaluated_as_if_there_were_no_other(folder: Path, budget: int
     data = load(folder, input_size=16, teacher_size=32, memory_budget_mb=budget)
     for which, size in ((data, 16), (data.for_arm(1, None), 32)):
         plain = load(folder, input_size=size)
+        assert which.val.input_size == size == images_of(which.val).shape[-1]  # type: ignore[attr-defined]
         assert torch.equal(images_of(which.val), images_of(plain.val))
         assert torch.equal(images_of(which.tests["imagefolder"]), images_of(plain.tests["imagefolder"]))
 

@@ -50,7 +50,8 @@ class Scoring:
         """What the task says of `plan`'s arm beside its metric; {} where it says nothing."""
         if self.spec.fidelity is None or scores.said is None:
             return {}
-        self._said[plan.name] = scores.said
+        if any(other.teacher == plan.name for other in self.chain.plans):
+            self._said[plan.name] = scores.said
         temperature = float(getattr(self.chain.resolved.parameters, "temperature", 1.0))
         teacher = None if plan.teacher is None else self._teacher_said(plan.teacher, batch_size)
         return dict(self.spec.fidelity(scores.said, teacher, temperature, self.chain.data.classes))

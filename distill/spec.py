@@ -88,6 +88,8 @@ class Needs:
 
     labels: bool = False
     """Its own term reads the labels; the labels' cross-entropy beside it is no need of the method."""
+    taps: bool = False
+    """It reads the taps that the task gives its networks; none are looked for."""
     features: tuple[Role, ...] = ()
     """Of either network; found where the configuration names no taps."""
     student_features: tuple[Role, ...] = ()
@@ -103,6 +105,7 @@ class Needs:
         """For a table: `labels, features (stages), projector`."""
         named = {
             "labels": self.labels,
+            "taps": self.taps,
             f"features ({', '.join(self.features)})": bool(self.features),
             f"student's features ({', '.join(self.student_features)})": bool(self.student_features),
             self.trains: bool(self.trains),

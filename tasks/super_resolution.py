@@ -22,6 +22,7 @@ from densedistill.distill.spec import (
     Argument,
     Method,
     MetricSpec,
+    Needs,
     NetworkSpec,
     PanelCell,
     Panels,
@@ -238,6 +239,7 @@ def super_resolution() -> TaskSpec:
                 paper="reference 003, equations 5 to 7; FitNets (Romero et al. 2015, eq. 3)",
                 parameters=FeatureDistillation(),
                 terms=feature_terms,
+                needs=Needs(taps=True, trains="projector"),
             )
         },
         presets={"demo": demo(), "benchmark": benchmark(), "paper": paper()},

@@ -17,7 +17,11 @@ from densedistill.tasks.methods.parameters import Positive, Weight, Weighted
 
 
 class Contrast(Weighted):
-    """Parameters of `crd`, the paper's."""
+    """Parameters of `crd`, the paper's.
+
+    A mixed image is remembered under the number and the class of the image that it was mixed into: both networks see
+    the same pixels, so what is contrasted is still one image with itself.
+    """
 
     weight: Weight = 0.8
     embedding: int = Field(default=128, ge=1)

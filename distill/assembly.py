@@ -18,6 +18,7 @@ from densedistill.distill.errors import RequestError
 from densedistill.distill.features import found_features
 from densedistill.distill.memory import PROBE_IMAGES, MemoryEstimate, fitting_images, require_memory
 from densedistill.distill.method_context import adapted, combined_terms, look, moved, training_labels
+from densedistill.distill.micro_batches import smallest_piece
 from densedistill.distill.networks import NetworkSource, Pretrained
 from densedistill.distill.objective import without_teacher
 from densedistill.distill.probe import estimate_memory, sample_batch, sample_batches
@@ -183,7 +184,7 @@ class Assembler:
             teacher_taps={},
             images=len(self.data.train),
             labels=training_labels(self.data),
-            batch_size=min(share, speed.micro_batch) if isinstance(speed.micro_batch, int) else share,
+            batch_size=smallest_piece(share, speed.micro_batch if isinstance(speed.micro_batch, int) else None),
             epochs=recipe.epochs,
             seed=derive(config.seed, "projectors", plan.generation),
             pretrained=config.pretrained,

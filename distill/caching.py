@@ -27,9 +27,12 @@ class CachingAssembler(Assembler):
             RequestError: its answers cannot be kept.
         """
         answer = teacher(sample_batch(self.data_taught_by(teacher.name), EXAMPLE_IMAGES, self.runtime))
-        # Of many classes only the largest logits are kept: exact in the tail's mass at the temperature of the loss.
+        # Of many classes only the largest logits are kept, where that does: exact in the tail's mass at the
+        # temperature of the loss.
+        whole = any(method.needs.whole_logits for method, _parameters in self.resolved.methods)
+        classes = answer.output.shape[1] if whole and answer.output.ndim == 2 else None
         temperature = float(getattr(self.resolved.parameters, "temperature", 1.0))
-        return plan_cache(answer, len(self.data.train), cycle, temperature=temperature)
+        return plan_cache(answer, len(self.data.train), cycle, classes, temperature)
 
     def cache_folder(self, teacher: str, generation: int) -> Path:
         """Where the answers of arm `teacher` to the views of `generation` lie."""

@@ -48,6 +48,11 @@ def pieces(batch: Batch, taught: Prediction | None, most: int | None) -> Iterato
         )
 
 
+def smallest_piece(count: int, most: int | None) -> int:
+    """Images in the smallest of the parts that `pieces` makes of a batch of `count`."""
+    return count if most is None or count <= most else count // -(-count // most)
+
+
 def taken(prediction: Prediction, start: int, stop: int) -> Prediction:
     """The prediction for the images from `start` to `stop`."""
 

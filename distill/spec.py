@@ -100,6 +100,9 @@ class Needs:
     """It remembers each training image by its number."""
     classifier: bool = False
     """It reads the teacher's last layer."""
+    whole_logits: bool = False
+    """Each of the teacher's logits matters to it: the largest and the mass of the rest at one temperature do not do,
+    so a teacher cache keeps them all."""
 
     def words(self) -> str:
         """For a table: `labels, features (stages), projector`."""

@@ -59,6 +59,6 @@ HEAD_METHODS = (
         paper="Hao et al., NeurIPS 2023, arXiv:2310.19444, section 3",
         parameters=OneForAll(),
         terms=ofa_terms,
-        needs=Needs(labels=True, student_features=("stages",), trains="heads", classifier=True),
+        needs=Needs(labels=True, student_features=("stages",), trains="heads", classifier=True, whole_logits=True),
     ),
 )

@@ -214,7 +214,7 @@ LOGIT_METHODS = (
         paper="Zhao et al., CVPR 2022, arXiv:2203.08679, equation 7",
         parameters=Decoupled(),
         terms=dkd_terms,
-        needs=Needs(labels=True),
+        needs=Needs(labels=True, whole_logits=True),
     ),
     Method(
         name="lskd",
@@ -222,6 +222,7 @@ LOGIT_METHODS = (
         paper="Sun et al., CVPR 2024, arXiv:2403.01427, algorithm 2",
         parameters=Standardised(),
         terms=lskd_terms,
+        needs=Needs(whole_logits=True),
     ),
     Method(
         name="lskd-dkd",
@@ -229,7 +230,7 @@ LOGIT_METHODS = (
         paper="Sun et al., CVPR 2024, arXiv:2403.01427, algorithm 2",
         parameters=StandardisedDecoupled(),
         terms=functools.partial(dkd_terms, name="lskd_dkd", standardised=True),
-        needs=Needs(labels=True),
+        needs=Needs(labels=True, whole_logits=True),
     ),
     Method(
         name="dist",
@@ -237,6 +238,7 @@ LOGIT_METHODS = (
         paper="Huang et al., NeurIPS 2022, arXiv:2205.10536, section 4",
         parameters=Correlated(),
         terms=dist_terms,
+        needs=Needs(whole_logits=True),
     ),
     Method(
         name="mlkd",
@@ -244,6 +246,7 @@ LOGIT_METHODS = (
         paper="Jin, Wang and Lin, CVPR 2023, section 3",
         parameters=MultiLevel(),
         terms=mlkd_terms,
+        needs=Needs(whole_logits=True),
     ),
     Method(
         name="nkd",
@@ -251,7 +254,7 @@ LOGIT_METHODS = (
         paper="Yang et al., ICCV 2023, arXiv:2303.13005, section 3",
         parameters=Normalised(),
         terms=nkd_terms,
-        needs=Needs(labels=True),
+        needs=Needs(labels=True, whole_logits=True),
     ),
     Method(
         name="wttm",
@@ -259,6 +262,7 @@ LOGIT_METHODS = (
         paper="Zheng and Yang, ICLR 2024, arXiv:2402.11148, equation 23",
         parameters=Transformed(),
         terms=wttm_terms,
+        needs=Needs(whole_logits=True),
     ),
     Method(
         name="ctkd",
@@ -266,6 +270,6 @@ LOGIT_METHODS = (
         paper="Li et al., AAAI 2023, arXiv:2211.16231",
         parameters=Curriculum(),
         terms=ctkd_terms,
-        needs=Needs(trains="temperature"),
+        needs=Needs(trains="temperature", whole_logits=True),
     ),
 )

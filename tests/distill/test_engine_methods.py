@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 import torch
@@ -19,7 +20,8 @@ from densedistill.distill.config import Request, resolve
 from densedistill.distill.errors import InterruptedRunError, RequestError
 from densedistill.distill.files import load_state, load_tensors
 from densedistill.distill.lesson import Lesson
-from densedistill.distill.outputs import StepOutputs
+from densedistill.distill.micro_batches import pieces, smallest_piece
+from densedistill.distill.outputs import Prediction, StepOutputs
 from densedistill.distill.probe import estimate_memory
 from densedistill.distill.training import ArmTraining
 from densedistill.tasks.methods import classification_methods
@@ -242,3 +244,22 @@ def test_kept_answers_teach_as_the_teacher_does(tiny: ModuleType, tmp_path: Path
     losses = [line["losses"][name] for line in lines if line["arm"] == "gen_02"]
     assert len(losses) == 3
     assert all(math.isfinite(value) and value > 0 for value in losses)
+
+
+@pytest.mark.parametrize(
+    ("name", "also", "kept"), [("kd", {}, 64), ("dkd", {}, 300), ("at", {}, 64), ("kd", {"lskd": {}}, 300)]
+)
+def test_a_cache_keeps_every_logit_where_the_method_reads_them(
+    tiny: ModuleType, tmp_path: Path, name: str, also: dict[str, Any], kept: int
+) -> None:
+    made = chain(tiny, tmp_path, name, {"method.also": also})
+    teacher = MagicMock(return_value=Prediction(output=torch.zeros(2, 300), taps={}))
+    teacher.name = "gen_01"
+    plan = made.cache_plan(teacher, 1)
+    assert getattr(plan.output, "kept", 300) == kept
+
+
+@pytest.mark.parametrize(("count", "most"), [(64, None), (64, 64), (64, 3), (10, 4), (7, 2), (9, 9)])
+def test_the_smallest_part_of_a_batch_is_known_ahead(count: int, most: int | None) -> None:
+    sizes = [len(piece.batch["input"]) for piece in pieces({"input": torch.zeros(count, 1)}, None, most)]
+    assert smallest_piece(count, most) == min(sizes)

@@ -179,7 +179,7 @@ class Compilation:
         return prepared if isinstance(prepared, PreparedTeacher) else None
 
 
-def shortest(call: Callable[[], object], runtime: Runtime, repeats: int = 2) -> float:
+def shortest(call: Callable[[], object], runtime: Runtime, repeats: int = 3) -> float:
     """Seconds of the fastest of `repeats` calls."""
     times = []
     for _ in range(repeats):

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Generator, Iterator
 from typing import TypeVar
 
+from densedistill.distill.threads import start_alone
+
 Item = TypeVar("Item")
 
 
@@ -47,8 +49,7 @@ def prefetch(items: Iterator[Item], depth: int = 2) -> Generator[Item, None, Non
             error = raised
         put(_End(error))
 
-    thread = threading.Thread(target=work, name="prefetch", daemon=True)
-    thread.start()
+    thread = start_alone(work, "prefetch")
     try:
         while True:
             item = ready.get()

@@ -140,7 +140,7 @@ class ArmTraining:
         self.counters.step += 1
         return total
 
-    def gradient_seconds(self, batch: Batch, taught: Prediction | None, *, repeats: int = 2) -> float:
+    def gradient_seconds(self, batch: Batch, taught: Prediction | None, *, repeats: int = 3) -> float:
         """The shortest time of `repeats` passes forward and backward, which leave everything as it was before."""
         before = copy.deepcopy(self.step_module.state_dict())
         shortest = math.inf

@@ -35,6 +35,10 @@ U-Nets at 256 pixels 0 to 0.2."""
 MARGIN = 1.2
 """How many times over the saving must repay the compilation: both are estimates."""
 
+HARDLY_FELT = 0.01
+"""Share of the time left that a try may cost whatever was measured before: another day, under other load, the same
+network may have looked slower compiled than it is."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CompileRecord:
@@ -78,7 +82,7 @@ def worth_compiling(
     operations: int,
     seconds_per_operation: float,
 ) -> Decision:
-    """Compile where the steps left save `MARGIN` times what compiling takes.
+    """Compile where the steps left save `MARGIN` times what compiling takes, or where a try is hardly felt.
 
     Args:
         steps_left: steps to come with this network and shape.
@@ -95,8 +99,14 @@ def worth_compiling(
         # As a share: this run's steps may be slower or faster than those of the record, compiled or not.
         cost, share = record.compile_seconds, 1 - record.compiled_seconds / record.eager_seconds
         basis = f"{share:.0%} of {eager_seconds:.3g} s a step, measured before"
-    saving = max(steps_left, 0) * eager_seconds * share
-    repaid = saving > cost * MARGIN
+    left = max(steps_left, 0) * eager_seconds
+    repaid = left * share > cost * MARGIN
+    if not repaid and left * HARDLY_FELT > cost * MARGIN:
+        return Decision(
+            compile=True,
+            why=f"{cost:.3g} s of compiling are hardly felt in {left:.3g} s, so it is tried anew ({basis})",
+            predicted_seconds=cost,
+        )
     verb = "repay" if repaid else "do not repay"
     return Decision(
         compile=repaid,

@@ -13,6 +13,7 @@ import torch
 
 from densedistill.distill import compilation
 from densedistill.distill.errors import InterruptedRunError
+from densedistill.distill.fast import compiling
 from densedistill.distill.fast.compiling import CompileRecords
 from densedistill.distill.progress import SilentLog
 from densedistill.distill.step import DistillationStep
@@ -79,14 +80,15 @@ def test_a_short_run_does_not_even_ask(tiny: ModuleType, tmp_path: Path, compile
 def _pretend(monkeypatch: pytest.MonkeyPatch, *, teacher: float, student: float) -> None:
     """Let the question be asked and the trial be worth it; `teacher` and `student` are compiled over eager time."""
     monkeypatch.setattr(compilation, "WORTH_TIMING", 1)
+    monkeypatch.setattr(compiling, "HARDLY_FELT", 0.0)
     monkeypatch.setattr(CompileRecords, "seconds_per_operation", lambda _records, _kind: 0.0)
     times = {"teacher": [1.0, teacher] * 9, "student": [1.0, student] * 9}
     monkeypatch.setattr(compilation, "shortest", lambda _call, _runtime: times["teacher"].pop(0))
     real = ArmTraining.gradient_seconds
 
-    def pretended(training: ArmTraining, batch: Any, taught: Any, *, repeats: int = 2) -> float:
+    def pretended(training: ArmTraining, batch: Any, taught: Any, *, repeats: int = 3) -> float:
         real(training, batch, taught, repeats=1)
-        return times["student"].pop(0) if repeats == 2 else 0.0
+        return times["student"].pop(0) if repeats == 3 else 0.0
 
     monkeypatch.setattr(ArmTraining, "gradient_seconds", pretended)
 

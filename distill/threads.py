@@ -1,7 +1,7 @@
 """Threads beside the training's own, and what they do to it.
 
-Every Python thread that computes with PyTorch on a CPU has a pool of OpenMP threads of its own. A pool's workers spin for
-some milliseconds after each piece of work, in case more comes. Where the pools together have more workers than the
+Every Python thread that computes with PyTorch on a CPU has a pool of OpenMP threads of its own. A pool's workers spin
+for some milliseconds after each piece of work, in case more comes. Where the pools together have more workers than the
 machine has cores, one that only spins takes a core from one that computes: a loader's pool made steps of MobileNetV2
 1.6 times as long (two cores, batch 64).
 """

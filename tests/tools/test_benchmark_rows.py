@@ -18,7 +18,7 @@ from densedistill.distill.step import DistillationStep
 from densedistill.tools.benchmark_floor import FloorRow, faster
 from densedistill.tools.benchmark_plain import DenseSamples, PlainRow, SingleViews, plain_samples
 from densedistill.tools.benchmark_request import BenchmarkRequest
-from densedistill.tools.benchmark_rows import ROWS, applicable
+from densedistill.tools.benchmark_rows import applicable
 from densedistill.tools.benchmark_timm import TimmRow
 from densedistill.tools.benchmark_workload import Workload, prepare
 

@@ -27,6 +27,7 @@ from densedistill.distill.spec import (
     TaskSpec,
     TermContext,
 )
+from densedistill.distill.test_time import mirrors
 from densedistill.tasks.pictures import as_pixels, input_picture
 from densedistill.tasks.registry import register
 
@@ -139,5 +140,6 @@ def edges() -> TaskSpec:
         network_arguments=network_arguments,
         predict=predict,
         finish=torch.sigmoid,
+        test_time={"flip": mirrors},
         panels=Panels(picture=input_picture, truth=truth_cell, prediction=prediction_cell),
     )

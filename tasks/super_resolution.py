@@ -31,6 +31,7 @@ from densedistill.distill.spec import (
     TaskSpec,
     TermContext,
 )
+from densedistill.distill.test_time import dihedral, mirrors
 from densedistill.tasks.pictures import as_pixels, centre
 from densedistill.tasks.registry import register
 
@@ -249,6 +250,7 @@ def super_resolution() -> TaskSpec:
         taps=taps,
         predict=predict,
         finish=finish,
+        test_time={"self-ensemble": dihedral, "flip": mirrors},
         baselines=baselines,
         panels=Panels(picture=input_cell, truth=truth_cell, prediction=prediction_cell),
     )

@@ -34,7 +34,8 @@ def parser() -> argparse.ArgumentParser:
         nargs="?",
         const="",
         metavar="KIND",
-        help="also average over views of each image (cls: flip, shift), reported apart from the plain figures",
+        help="also average over views of each image, reported apart from the plain figures "
+        "(cls: flip, shift; sr: self-ensemble, flip; edges: flip)",
     )
     command.add_argument("--scale", type=int, default=4, metavar="N", help="of --predictions for sr (default: 4)")
     command.add_argument("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda, cuda:N, mps")

@@ -105,10 +105,7 @@ def _kind_of_views(spec: TaskSpec, asked: str) -> str:
         RequestError: the task has none, or none of this name.
     """
     if not spec.test_time:
-        raise RequestError(
-            f"task {spec.name} has no test-time augmentation, since a view's prediction is not that of its image: "
-            "leave --tta out."
-        )
+        raise RequestError(f"task {spec.name} has no test-time augmentation: leave --tta out.")
     if asked and asked not in spec.test_time:
         raise RequestError(unknown_name(f"kind of views of task {spec.name}", asked, spec.test_time))
     return asked or next(iter(spec.test_time))

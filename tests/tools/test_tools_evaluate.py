@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import shutil
@@ -18,6 +19,8 @@ from densedistill.datasets.bicubic import imresize_8bit
 from densedistill.datasets.dense import DenseEval, DenseTrain
 from densedistill.datasets.pixels import read_rgb
 from densedistill.distill import load_student
+from densedistill.distill.errors import RequestError
+from densedistill.tasks import get
 from densedistill.tools import evaluate, evaluate_actions
 from densedistill.tools.finished import as_trained
 
@@ -102,13 +105,22 @@ def test_test_time_augmentation_stands_beside_the_plain_figures(
 
 
 def test_test_time_augmentation_is_refused_where_it_has_no_meaning(
-    sr_run: Path, cls_run: Path, tmp_path: Path, capsys: Capture
+    cls_run: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    assert "task sr has no test-time augmentation" in refusal(["--run", str(sr_run), "--tta"], capsys)
+    without = dataclasses.replace(get("cls"), test_time={})
+    with pytest.raises(RequestError, match="task cls has no test-time augmentation"):
+        evaluate_actions._kind_of_views(without, "")
     message = refusal(["--run", str(cls_run), "--arm", "gen_01", "--tta", "flp"], capsys)
     assert "Did you mean 'flip'?" in message
     true, mine = folders(tmp_path, offset=1)
     assert "--tta belongs to a run" in refusal([*predictions(true, mine), "--tta"], capsys)
+
+
+def test_super_resolution_s_views_are_turned_back(sr_run: Path, capsys: Capture) -> None:
+    found = scored(["--run", str(sr_run), "--tta"], capsys)
+    assert (found["tta"]["kind"], found["tta"]["views"]) == ("self-ensemble", 8)
+    # Views that are not turned back would average eight different pictures.
+    assert found["tta"]["metrics"]["psnr_y"] == pytest.approx(found["metrics"]["psnr_y"], abs=1.0)
 
 
 def test_without_json_a_table_names_every_metric(sr_run: Path, capsys: Capture) -> None:

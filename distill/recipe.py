@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FROZEN = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,12 +51,25 @@ class Recipe(BaseModel):
     """Epochs between two evaluations on the validation part; the last epoch is always evaluated."""
 
     clip_norm: float | None = Field(default=None, gt=0)
-    """Bound on the norm of the gradient over all trainable parameters, projectors included."""
+    """Bound on the norm of the gradient; None leaves it as it is."""
+    clip_projectors: bool = True
+    """Whether the bound holds for projectors too, and not for the student alone. Reference 004 found that leaving them
+    out holds feature distillation back; it stays as an arm to measure that."""
     early_stopping: EarlyStopping | None = None
     ema_decay: float | None = Field(default=None, gt=0, lt=1)
     """Decay of an exponential moving average of the weights, which is then what is evaluated and saved."""
     freeze_batch_norm: bool = False
     """Keep the student's batch-norm statistics as they were at the start."""
+
+    @model_validator(mode="after")
+    def _check_clipping(self) -> Self:
+        """Refuse to leave projectors out of a clipping that there is not."""
+        if self.clip_norm is None and not self.clip_projectors:
+            raise ValueError(
+                "clip_projectors=False leaves projectors out of clipping, and nothing is clipped: give clip_norm, "
+                "such as 1.0, or leave clip_projectors at True"
+            )
+        return self
 
     def changed(self, changes: Mapping[str, object]) -> Recipe:
         """This recipe with some fields changed and validated again."""

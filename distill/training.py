@@ -20,6 +20,7 @@ from torch.utils.hooks import RemovableHandle
 from densedistill.distill.arm import Arm
 from densedistill.distill.batch_norm import average_statistics, freeze_statistics
 from densedistill.distill.checkpoint import Checkpoint, Stateful
+from densedistill.distill.clipping import clip_gradients
 from densedistill.distill.collective import average_meter, from_main
 from densedistill.distill.counters import Best, Counters, Meter, Selection
 from densedistill.distill.data import TaskData
@@ -177,15 +178,8 @@ class ArmTraining:
         return waiting
 
     def _clip(self, *, measure: bool) -> Tensor | None:
-        """Clip the gradient of everything trainable; without a bound, measure its norm now and then."""
-        accelerator = self.runtime.accelerator
-        if self.recipe.clip_norm is not None:
-            norm: Tensor = accelerator.clip_grad_norm_(self.trainable, self.recipe.clip_norm)
-            return norm
-        if not measure:
-            return None
-        accelerator.unscale_gradients(self.optimizer)
-        return nn.utils.get_total_norm([value.grad for value in self.trainable if value.grad is not None])
+        """Clip the step's gradient as the recipe says; without a bound, measure its norm now and then."""
+        return clip_gradients(self.runtime.accelerator, self.optimizer, self.step_module, self.recipe, measure=measure)
 
     def _require_finite(self, losses: Mapping[str, Tensor]) -> float:
         total = losses["total"].item()

@@ -37,7 +37,9 @@ def _fault(model: type[BaseModel], fault: Any, where: str) -> str:
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "missing":
         return f"{path} is missing"
-    return f"{path}={fault['input']!r}: {message[:1].lower()}{message[1:]}"
+    # A fault of a whole model comes with all of its fields, which would bury the sentence.
+    given = path if isinstance(fault["input"], Mapping) else f"{path}={fault['input']!r}"
+    return f"{given}: {message[:1].lower()}{message[1:]}"
 
 
 def checked(model: type[Model], values: object, where: str, faults: list[str]) -> Model | None:

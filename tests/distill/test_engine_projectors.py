@@ -9,13 +9,17 @@ from typing import Any
 import pytest
 import torch
 
+from densedistill.distill.errors import RequestError
+from densedistill.distill.recipe import Recipe
 from densedistill.distill.training import ArmTraining
+from densedistill.distill.validation import validated
 
 CLIP = 0.01
 
 
-@pytest.fixture
-def noted(tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def gradients_of_steps(
+    tiny: ModuleType, folder: Path, patch: pytest.MonkeyPatch, **recipe: object
+) -> list[dict[str, Any]]:
     """One entry for each step of gen_02: gradients of all parameters right after clipping, weights before the step."""
     steps: list[dict[str, Any]] = []
     clip = ArmTraining._clip
@@ -37,9 +41,15 @@ def noted(tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
             )
         return norm
 
-    monkeypatch.setattr(ArmTraining, "_clip", noting)
-    tiny.tiny_chain(tiny.tiny_spec("sr"), tmp_path, {"recipe.clip_norm": CLIP, "controls": []}).run()
+    patch.setattr(ArmTraining, "_clip", noting)
+    changes = {f"recipe.{key}": value for key, value in recipe.items()}
+    tiny.tiny_chain(tiny.tiny_spec("sr"), folder, {"recipe.clip_norm": CLIP, "controls": [], **changes}).run()
     return steps
+
+
+@pytest.fixture
+def noted(tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    return gradients_of_steps(tiny, tmp_path, monkeypatch)
 
 
 def _norm(values: Any) -> float:
@@ -67,3 +77,40 @@ def test_projectors_are_clipped_with_the_rest(noted: list[dict[str, Any]]) -> No
         share = CLIP / float(step["norm"])
         for name, raw in step["raw"].items():
             torch.testing.assert_close(step["clipped"][name], raw * share, rtol=1e-3, atol=1e-9)
+
+
+def test_projectors_left_out_of_clipping_keep_their_gradient(
+    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = gradients_of_steps(tiny, tmp_path, monkeypatch, clip_projectors=False)
+    assert steps
+    for step in steps:
+        student = {name: raw for name, raw in step["raw"].items() if name.startswith("student.")}
+        others = {name: raw for name, raw in step["raw"].items() if name not in student}
+        assert float(step["norm"]) == pytest.approx(_norm(student.values()), rel=1e-4)
+        assert _norm(student.values()) > CLIP
+        assert _norm(step["clipped"][name] for name in student) == pytest.approx(CLIP, rel=1e-3)
+        assert len(others) == 2
+        assert _norm(others.values()) > CLIP
+        assert all(torch.equal(step["clipped"][name], raw) for name, raw in others.items())
+        assert set(others) <= step["optimized"]
+
+
+def test_the_first_step_is_where_the_two_ways_of_clipping_part(
+    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = gradients_of_steps(tiny, tmp_path / "a", monkeypatch)[0]
+    monkeypatch.undo()
+    apart = gradients_of_steps(tiny, tmp_path / "b", monkeypatch, clip_projectors=False)[0]
+    for name, raw in together["raw"].items():
+        torch.testing.assert_close(raw, apart["raw"][name])
+    student = [name for name in together["raw"] if name.startswith("student.")]
+    # A projector's gradient takes its share of the common bound, so leaving it out lets the student step further.
+    assert _norm(together["clipped"][name] for name in student) < 0.999 * _norm(
+        apart["clipped"][name] for name in student
+    )
+
+
+def test_leaving_projectors_out_of_no_clipping_is_refused() -> None:
+    with pytest.raises(RequestError, match=r"^recipe: clip_projectors=False .* give clip_norm"):
+        validated(Recipe, {"clip_projectors": False}, "recipe")

@@ -31,6 +31,7 @@ from densedistill.distill.scoring import Scoring
 from densedistill.distill.signals import StopSignal
 from densedistill.distill.teacher import Teacher
 from densedistill.distill.training import ArmTraining, Surroundings
+from densedistill.distill.transfer import read_earlier
 
 UNTRAINED: Mapping[str, Any] = {"epochs": 0, "seconds": 0.0, "images_per_second": 0.0}
 
@@ -68,6 +69,7 @@ class Chain(CachingAssembler):
         self.track, self.command = track, command
         self.baselines: list[dict[str, Any]] = []
         self.scoring = Scoring(self)
+        self.earlier = read_earlier(resolved.config.compared_with, resolved.config.task, resolved.spec.metric)
         self.probed: Mapping[str, int | None] = {}
         """What is known before the run of the memory that arms need; see `dry_run.preflight`."""
 
@@ -268,6 +270,7 @@ class Chain(CachingAssembler):
             complete=len(records) == len(self.plans),
             environment=self.runtime.environment(),
             command=self.command,
+            earlier=self.earlier,
         )
 
     def _write_result(self) -> None:

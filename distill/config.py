@@ -61,6 +61,9 @@ class RunConfig(BaseModel):
     epoch has views of its own, and the teacher answers each."""
     teacher_cache_root: Path | None = None
     """Folder for kept outputs that outlive the run; None: the run's folder, until the run is complete."""
+    compared_with: Path | None = None
+    """Folder of a finished run that this one changes something of: what its students gain over those there, as a share
+    of what their teachers gain, is their transfer efficiency."""
     track: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
 
     def network(self, generation: int, variant: int | None = None) -> NetworkSpec:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from densedistill.distill.arm import arm_name
@@ -15,6 +16,7 @@ from densedistill.distill.data import TaskData
 from densedistill.distill.fidelity import compared_fidelity
 from densedistill.distill.run_dir import SCHEMA
 from densedistill.distill.spec import MetricSpec
+from densedistill.distill.transfer import Records, transfer
 
 COPIED = (
     "arm",
@@ -54,9 +56,11 @@ def retention(student: float | None, teacher: float | None) -> float | None:
     return student / teacher if student is not None and teacher else None
 
 
-def compare(records: Sequence[Mapping[str, Any]], metric: MetricSpec) -> list[dict[str, Any]]:
+def compare(
+    records: Sequence[Mapping[str, Any]], metric: MetricSpec, earlier: Records = MappingProxyType({})
+) -> list[dict[str, Any]]:
     """The arms' records with `gap_closed`, `retention` and changes of fidelity's figures, each against its teacher and
-    its generation's scratch."""
+    its generation's scratch; and with `transfer`'s figures, against `earlier` arms or one another."""
     by_name = {record["arm"]: record for record in records}
     compared = []
     for record in records:
@@ -70,6 +74,7 @@ def compare(records: Sequence[Mapping[str, Any]], metric: MetricSpec) -> list[di
                 "fidelity": compared_fidelity(record, teacher, scratch),
                 "gap_closed": gap_closed(record["test"], scratch_test, teacher_test, higher=metric.higher_is_better),
                 "retention": retention(record["test"], teacher_test),
+                **transfer(record, by_name, earlier, higher=metric.higher_is_better),
             }
         )
     return compared
@@ -96,8 +101,9 @@ def make_result(
     complete: bool,
     environment: Mapping[str, Any],
     command: Sequence[str],
+    earlier: Records = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """result.json, schema 1."""
+    """result.json, schema 1. `earlier` are the arms of the run it is compared with."""
     config, metric = resolved.config, resolved.spec.metric
     arms = [record["arm"] for record in records]
     references = resolved.spec.presets[config.preset].references
@@ -106,12 +112,13 @@ def make_result(
         "task": config.task,
         "preset": config.preset,
         "method": config.method["name"],
+        "methods": [method.name for method, _parameters in resolved.methods],
         "complete": complete,
         "seed": config.seed,
         "command": list(command),
         "data": describe_data(data),
         "metric": {"name": metric.name, "unit": metric.unit, "higher_is_better": metric.higher_is_better},
-        "arms": compare(records, metric),
+        "arms": compare(records, metric, earlier),
         "baselines": list(baselines),
         "references": [asdict(reference) for reference in references if reference.arm in arms],
         "environment": {**environment, "commit": commit(), "system": platform.platform()},

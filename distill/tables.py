@@ -25,7 +25,8 @@ def arms_table(result: Mapping[str, Any]) -> Table:
     metric = metric_facts(fields(result.get("metric")))
     named = words.roles([arm.arm for arm in arms])
     direction = "higher" if metric.higher_is_better else "lower"
-    heads = ("params", "val", "test", "gap\nclosed", "retention", "seconds")
+    transfers = any(arm.transfer_efficiency is not None for arm in arms)
+    heads = ("params", "val", "test", "gap\nclosed", "retention", *(["transfer"] if transfers else []), "seconds")
     table = _table(f"{words.in_unit(metric.name, metric.unit)} ({direction} is better)", "arm, network", heads)
     for arm in arms:
         table.add_row(
@@ -35,12 +36,13 @@ def arms_table(result: Mapping[str, Any]) -> Table:
             words.figure(arm.test, metric.unit, bare=True),
             words.share(arm.gap_closed),
             words.share(arm.retention),
+            *([words.share(arm.transfer_efficiency)] if transfers else []),
             words.ABSENT if arm.seconds is None else f"{arm.seconds:.0f}",
         )
     for baseline in baseline_facts(result):
         test = next(iter(baseline.tests.values()), None)
         figures = (words.figure(value, metric.unit, bare=True) for value in (baseline.val, test))
-        absent = (words.ABSENT,) * 3
+        absent = (words.ABSENT,) * (4 if transfers else 3)
         table.add_row(Text.assemble(baseline.name, "\n", ("without a network", "dim")), "0", *figures, *absent)
     where = f"{'embedded data' if data.embedded else 'data'}: {data.name or words.ABSENT}"
     tested = next(iter(data.tests), "")

@@ -33,6 +33,8 @@ class ArmFacts:
     """Share of the distance from scratch to teacher, 1 = all of it."""
     retention: float | None = None
     """Student's figure divided by its teacher's."""
+    transfer_efficiency: float | None = None
+    """The student's gain over another student's, as a share of its teacher's gain over the other's."""
     fidelity: Mapping[str, float]
     epochs: int | None = None
     seconds: float | None = None

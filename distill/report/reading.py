@@ -77,6 +77,7 @@ def arm_facts(result: Mapping[str, Any]) -> tuple[ArmFacts, ...]:
             tests={name: numbers(figures) for name, figures in fields(arm.get("tests")).items()},
             gap_closed=number(arm.get("gap_closed")),
             retention=number(arm.get("retention")),
+            transfer_efficiency=number(arm.get("transfer_efficiency")),
             fidelity=numbers(arm.get("fidelity")),
             epochs=integer(arm.get("epochs")),
             seconds=number(arm.get("seconds")),

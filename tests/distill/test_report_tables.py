@@ -56,6 +56,18 @@ def test_each_arm_has_its_row_within_80_columns() -> None:
     assert "top-1 accuracy, % (higher is better)" in printed
 
 
+def test_transfer_has_a_column_where_an_arm_has_it() -> None:
+    assert "transfer" not in _printed(arms_table(_result()))
+    result = _result() | {"baselines": [{"name": "bicubic", "val": 1.0, "tests": {"held-out": {"accuracy": 2.0}}}]}
+    result["arms"][1]["transfer_efficiency"] = 0.225
+    printed = _printed(arms_table(result), width=90)
+    assert "transfer" in printed
+    student = ["2.35", "M", "95.10", "94.80", "25.0", "%", "97.8", "%", "22.5", "%", "51"]
+    assert _row(printed, "student (distilled)") == student
+    assert _row(printed, "teacher")[-3:] == ["–", "–", "120"]
+    assert _row(printed, "bicubic") == ["0", "1.00", "2.00", "–", "–", "–", "–"]
+
+
 def test_caption_tells_beginning_and_data() -> None:
     assert "init: random · embedded data: digits · test: held-out" in _printed(arms_table(_result()))
     result = _result()

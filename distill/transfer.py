@@ -1,0 +1,92 @@
+"""Transfer efficiency: how much of a teacher's improvement arrives at its student.
+
+Reference 000, section 4.3: with a teacher better by 7.74 points the student was better by 1.74, which it calls an
+efficiency of 22.5 %. Both gains need a pair of students that differ in their teachers; `result.gap_closed` measures
+against no teacher at all.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from densedistill.distill.arm import arm_name
+from densedistill.distill.errors import RequestError
+from densedistill.distill.files import read_json
+from densedistill.distill.run_dir import RunDir
+from densedistill.distill.spec import MetricSpec
+
+Records = Mapping[str, Mapping[str, Any]]
+"""Arms by name, as result.json has them."""
+
+
+def transfer_efficiency(
+    student: float | None, before: float | None, teacher: float | None, teacher_before: float | None, *, higher: bool
+) -> float | None:
+    """(student - before) / (teacher - teacher_before): 1 is a student that gained all that its teacher gained.
+
+    Args:
+        student: figure of the student of the better teacher.
+        before: figure of the same student under the other teacher.
+        teacher: the better teacher's figure.
+        teacher_before: the other teacher's.
+        higher: whether higher figures are better.
+
+    Returns:
+        A share, negative where the student lost; None without one of the four, or where the teacher gained nothing.
+    """
+    if student is None or before is None or teacher is None or teacher_before is None:
+        return None
+    gain = teacher - teacher_before if higher else teacher_before - teacher
+    if gain <= 0:
+        return None
+    return (student - before if higher else before - student) / gain
+
+
+def read_earlier(folder: Path | None, task: str, metric: MetricSpec) -> Records:
+    """The arms of the run that another is compared with; none for None.
+
+    Raises:
+        RequestError: no finished run lies there, or one whose figures cannot be compared.
+    """
+    if folder is None:
+        return {}
+    file = RunDir(folder).result_file
+    try:
+        found = read_json(file)
+        judged, arms = found["metric"]["name"], {arm["arm"]: arm for arm in found["arms"]}
+    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+        raise RequestError(
+            f"compared_with is '{folder}', which holds no readable result.json ({type(error).__name__}): give the "
+            "folder of a finished run"
+        ) from None
+    if (found.get("task"), judged) != (task, metric.name):
+        raise RequestError(
+            f"compared_with is '{folder}', a run of task {found.get('task')} judged by {judged}, and this one is of "
+            f"task {task} judged by {metric.name}: give a run of the same task"
+        )
+    return arms
+
+
+def transfer(record: Mapping[str, Any], own: Records, earlier: Records, *, higher: bool) -> dict[str, Any]:
+    """`transfer_efficiency` of a taught arm and `transfer_from`, the arm it gained over; None where there is none.
+
+    That is the arm of the same name in the run given as `compared_with`, where the student is the same network. Else,
+    in a chain, the student of the same generation under the weaker of two teachers: its own chain's, or generation 1.
+    """
+    pairs = [("compared_with/", earlier, record["arm"])]
+    for role, other in (("direct", "student"), ("student", "direct")):
+        if record["role"] == role:
+            pairs.append(("", own, arm_name(record["generation"], other, record["variant"])))
+    for prefix, records, name in pairs:
+        before = records.get(name)
+        if before is None or before["network"] != record["network"] or before["teacher"] is None:
+            continue
+        teachers = own.get(record["teacher"] or ""), records.get(before["teacher"])
+        figures = [None if arm is None else arm["test"] for arm in (record, before, *teachers)]
+        efficiency = transfer_efficiency(*figures, higher=higher)
+        if efficiency is not None:
+            return {"transfer_efficiency": efficiency, "transfer_from": prefix + name}
+    return {"transfer_efficiency": None, "transfer_from": None}

@@ -108,6 +108,7 @@ def _described(workload: Workload) -> dict[str, Any]:
         "task": config.task,
         "preset": config.preset,
         "method": config.method["name"],
+        "methods": [method.name for method, _parameters in workload.resolved.methods],
         "teacher": workload.spec(TEACHER).name,
         "student": workload.spec(STUDENT).name,
         "batch_size": workload.batch_size,

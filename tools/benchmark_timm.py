@@ -24,7 +24,7 @@ class TimmRow:
     def __init__(self, workload: Workload) -> None:
         self.device, self.precision = workload.device, workload.precision
         how = "compiled" if workload.compile else "eager"
-        self.notes = (f"timm {_version()}, {how}, channels_last, fused optimiser",)
+        self.notes = (f"timm {_version()}, {how}, channels_last, fused optimiser", *_left_out(workload))
         self.task = _task(workload)
         self.optimizer = make_optimizer(workload.recipe, self.task.trainable_module.parameters())
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == "fp16")
@@ -79,6 +79,11 @@ def _task(workload: Workload) -> Any:
     if workload.compile:
         task.compile()
     return task
+
+
+def _left_out(workload: Workload) -> tuple[str, ...]:
+    names = [method.name for method, _parameters in workload.resolved.methods]
+    return () if names == ["kd"] else (f"timm's task has KD alone: this row leaves out what {' + '.join(names)} adds",)
 
 
 def _version() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -59,6 +60,17 @@ def test_every_process_makes_the_same_pair(small: Workload) -> None:
     assert not changed(weights(first.teacher), second.teacher)
     assert not changed(weights(first.student), second.student)
     assert (first.teacher.training, first.student.training) == (False, True)
+
+
+def test_a_pair_has_the_terms_of_all_methods(small: Workload) -> None:
+    both = prepare(dataclasses.replace(SMALL, settings=(("method.also", {"at": {"weight": 500.0}}),))).pair()
+    alone = small.pair()
+    assert [(term.name, term.weight) for term in both.terms] == [
+        *((term.name, term.weight) for term in alone.terms),
+        ("at", 500.0),
+    ]
+    assert alone.student_taps == ()
+    assert both.student_taps
 
 
 def test_synthetic_images_have_the_task_s_shapes_and_classes(small: Workload) -> None:

@@ -21,6 +21,9 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="needs the `export` extr
         ("swinir", {"width": 12, "depths": (2,), "skip": "bicubic"}),
         ("swinir", {"width": 12, "depths": (2,), "scale": 3, "upsampler": "steps"}),
         ("attention-sr", {"width": 16, "blocks": 1, "scale": 2}),
+        ("imdn", {"width": 16, "blocks": 2, "scale": 2}),
+        ("pan", {"width": 16, "blocks": 2, "scale": 3}),
+        ("rlfn", {"width": 16, "blocks": 2}),
     ],
 )
 def test_onnx_output_equals_ours(name: str, arguments: dict[str, object], tmp_path: Path) -> None:
@@ -29,7 +32,7 @@ def test_onnx_output_equals_ours(name: str, arguments: dict[str, object], tmp_pa
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.05 * torch.randn_like(parameter))
-    images = torch.rand(1, 3, 20, 13)
+    images = torch.rand(1, 3, 20, 17)
     path = tmp_path / "network.onnx"
     torch.onnx.export(network, (images,), path, input_names=["images"], dynamo=True, verbose=False)
     output = onnxruntime.InferenceSession(path).run(None, {"images": images.numpy()})[0]

@@ -153,7 +153,8 @@ def start_runtime(device: str, precision: Precision) -> Runtime:
     """
     from accelerate import Accelerator
     from accelerate.state import AcceleratorState
-    from accelerate.utils import DistributedDataParallelKwargs
+
+    from densedistill.distill.data_parallel import OwnBuffers
 
     resolved = resolve_device(device)
     chosen = resolve_precision(precision, resolved)
@@ -162,13 +163,8 @@ def start_runtime(device: str, precision: Precision) -> Runtime:
     AcceleratorState._reset_state(reset_partial_state=not distributed.is_initialized())
     if resolved.type == "cuda" and resolved.index is not None:
         torch.cuda.set_device(resolved)
-    accelerator = Accelerator(
-        cpu=resolved.type == "cpu",
-        mixed_precision={"fp32": "no"}.get(chosen, chosen),
-        # Batch-norm statistics are averaged before each use instead (see `batch_norm.py`): a broadcast would drop
-        # what the other processes saw.
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
-    )
+    accelerator = Accelerator(cpu=resolved.type == "cpu", mixed_precision={"fp32": "no"}.get(chosen, chosen))
+    accelerator.ddp_handler = OwnBuffers()
     expected = int(os.environ.get("WORLD_SIZE", "1"))
     if accelerator.num_processes != expected:
         print(

@@ -31,6 +31,7 @@ def driven(tmp_path_factory: pytest.TempPathFactory) -> Path:
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
+    assert "FutureWarning" not in done.stderr
     return out
 
 

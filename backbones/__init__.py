@@ -4,6 +4,7 @@ from densedistill.backbones import attention_sr as attention_sr
 from densedistill.backbones import cifar_family as cifar_family
 from densedistill.backbones import imdn as imdn
 from densedistill.backbones import pan as pan
+from densedistill.backbones import pidinet as pidinet
 from densedistill.backbones import rlfn as rlfn
 from densedistill.backbones import swinir as swinir
 from densedistill.backbones.errors import NetworkError, WeightsUnavailableError

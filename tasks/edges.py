@@ -58,9 +58,14 @@ def network_arguments(_name: str, _options: EdgeData, _data: TaskData) -> Mappin
 
 
 def predict(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Logits (B, 1, H, W) of whole images: padded below and to the right by reflection, and cropped back."""
+    """Logits (B, 1, H, W) of whole images: padded below and to the right by reflection, and cropped back.
+
+    To multiples of the network's `size_multiple` where it says one: a published network that takes any size answers as
+    it does for its authors.
+    """
     height, width = images.shape[-2:]
-    below, right = -height % MULTIPLE, -width % MULTIPLE
+    multiple = int(getattr(network, "size_multiple", MULTIPLE))
+    below, right = -height % multiple, -width % multiple
     mode = "reflect" if below < height and right < width else "replicate"
     logits = network(F.pad(images, (0, right, 0, below), mode=mode) if below or right else images)
     return logits[..., :height, :width]

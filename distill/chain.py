@@ -106,15 +106,17 @@ class Chain(CachingAssembler):
         assembled = [self.assemble(plan, teacher) for plan in plans]
         counters: list[Mapping[str, Any]] = [UNTRAINED for _ in plans]
         notes = [list(one.notes) for one in assembled]
+        notices: list[list[dict[str, Any]]] = [[] for _ in plans]
         if teacher is not None:
             self.prepare(teacher, assembled[0].arm.recipe.batch_size, lambda text: self._note(notes, text))
         if assembled[0].trained:
             trainings = self._train([one.arm for one in assembled], stop, notes)
             counters = [figures(training.counters) for training in trainings]
-        for one, done, said in zip(assembled, counters, notes, strict=True):
+            notices = [training.watch.notices for training in trainings]
+        for one, done, said, seen in zip(assembled, counters, notes, notices, strict=True):
             place(one.arm.network, self.runtime.device, channels_last=self.speed.channels_last)
             if self.runtime.is_main:
-                self._finish_arm(one, one.arm.network, done, said)
+                self._finish_arm(one, one.arm.network, done, said, seen)
 
     def _note(self, notes: Sequence[list[str]], text: str) -> None:
         """Say something of all arms of a lesson, and record it with each."""
@@ -176,7 +178,12 @@ class Chain(CachingAssembler):
         return chosen
 
     def _finish_arm(
-        self, assembled: Assembled, network: nn.Module, counters: Mapping[str, Any], notes: Sequence[str]
+        self,
+        assembled: Assembled,
+        network: nn.Module,
+        counters: Mapping[str, Any],
+        notes: Sequence[str],
+        notices: Sequence[Mapping[str, Any]],
     ) -> None:
         """Score the selected weights once on every test set, and write weights and record."""
         plan, folder = assembled.arm.plan, self.run_dir.arm(assembled.arm.plan.name)
@@ -211,6 +218,7 @@ class Chain(CachingAssembler):
             **counters,
             "peak_memory_mb": round(peak_megabytes(self.runtime.device), 1),
             "notes": list(notes),
+            "notices": list(notices),
             "environment": self.runtime.environment(),
         }
         write_json(folder.record_file, record)

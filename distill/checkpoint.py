@@ -54,7 +54,9 @@ class Checkpoint:
             return []
         state = load_state(self.file)
         for name, part in self._parts.items():
-            part.load_state_dict(state[name])
+            # A state of an earlier version lacks what came later, which then begins anew.
+            if name in state:
+                part.load_state_dict(state[name])
         before = state["environment"]
         return [
             f"{key} was {before.get(key)}, is {value}"

@@ -17,6 +17,7 @@ from densedistill.distill.fidelity import compared_fidelity
 from densedistill.distill.run_dir import SCHEMA
 from densedistill.distill.spec import MetricSpec
 from densedistill.distill.transfer import Records, transfer
+from densedistill.distill.watching import worse_teacher
 
 COPIED = (
     "arm",
@@ -74,10 +75,26 @@ def compare(
                 "fidelity": compared_fidelity(record, teacher, scratch),
                 "gap_closed": gap_closed(record["test"], scratch_test, teacher_test, higher=metric.higher_is_better),
                 "retention": retention(record["test"], teacher_test),
+                "notices": notices(record, teacher, scratch, higher=metric.higher_is_better),
                 **transfer(record, by_name, earlier, higher=metric.higher_is_better),
             }
         )
     return compared
+
+
+def notices(
+    record: Mapping[str, Any],
+    teacher: Mapping[str, Any] | None,
+    scratch: Mapping[str, Any] | None,
+    *,
+    higher: bool,
+) -> list[dict[str, Any]]:
+    """What was seen in the arm's training, and what its figures beside its teacher's and its control's show."""
+    found = list(record.get("notices", ()))
+    if record["role"] in ("student", "direct") and teacher is not None and scratch is not None:
+        notice = worse_teacher(teacher["arm"], teacher["test"], scratch["arm"], scratch["test"], higher=higher)
+        found += [] if notice is None else [notice.plain()]
+    return found
 
 
 def describe_data(data: TaskData) -> dict[str, Any]:

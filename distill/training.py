@@ -43,6 +43,8 @@ from densedistill.distill.seeds import derive
 from densedistill.distill.spec import TaskSpec
 from densedistill.distill.speed import Speed
 from densedistill.distill.step import DistillationStep
+from densedistill.distill.stopping import Stopping
+from densedistill.distill.watching import Notice, Watch, stopped_early
 
 READ_EVERY = 20
 """Steps between two reads of the loss from an accelerator: each one waits for the device."""
@@ -76,6 +78,7 @@ class ArmTraining:
         self.counters = Counters()
         self.selection = Selection(higher_is_better=around.spec.metric.higher_is_better)
         self.stopping = self._stopping()
+        self.watch = Watch()
         self.meter = Meter(self.runtime.device)
         self.best = Best()
         self.evaluation: Evaluation | None = None
@@ -211,7 +214,10 @@ class ArmTraining:
         self.evaluation = self._evaluate() if due else None
         if self.evaluation is not None:
             self._select(self.evaluation, epoch)
-        self.around.on_epoch(self._line(means, epoch))
+        line = self._line(means, epoch)
+        self.around.on_epoch(line)
+        for notice in self.watch.epoch(line, self.objective.terms, self.steps_per_epoch):
+            self._notice(notice)
         self.counters.epoch = epoch
         self.meter.reset()
 
@@ -240,18 +246,25 @@ class ArmTraining:
         if self.selection.improved(figure, epoch):
             self.best.take(self.evaluated_network.state_dict())
         self.schedule.after_evaluation(figure)
-        rule = self.recipe.early_stopping
-        if rule is None or self.stopping is None:
-            return
-        watched = evaluation.loss if rule.monitor == "loss" and evaluation.loss is not None else figure
-        self.stopping.improved(watched, epoch)
-        if self.stopping.bad >= rule.patience and epoch < self.recipe.epochs:
-            rate = float(self.optimizer.param_groups[0]["lr"]) / self.recipe.learning_rate
-            self.counters.stopped = (
-                f"early stopping after epoch {epoch} of {self.recipe.epochs}: no better validation {rule.monitor} "
-                f"since epoch {self.stopping.epoch}; the learning rate stood at {rate:.0%} of its peak"
-            )
-            self.around.log.message(f"{self.arm.plan.name}: {self.counters.stopped}")
+        over = self.stopping is not None and self.stopping.over(figure, evaluation.loss, epoch)
+        if self.stopping is not None and over and epoch < self.recipe.epochs:
+            self._stop(self.stopping, epoch)
+
+    def _stop(self, stopping: Stopping, epoch: int) -> None:
+        """End the arm, and say what that is no evidence of."""
+        rate = float(self.optimizer.param_groups[0]["lr"]) / self.recipe.learning_rate
+        self.counters.stopped = (
+            f"early stopping after epoch {epoch} of {self.recipe.epochs}: no better validation {stopping.monitor} "
+            f"since epoch {stopping.last_better}; the learning rate stood at {rate:.0%} of its peak"
+        )
+        self.around.log.message(f"{self.arm.plan.name}: {self.counters.stopped}")
+        notice = stopped_early(epoch, rate)
+        if notice is not None:
+            self._notice(notice)
+
+    def _notice(self, notice: Notice) -> None:
+        self.watch.add(notice)
+        self.around.log.message(f"{self.arm.plan.name}: {notice.text}", "warning")
 
     def _line(self, means: Mapping[str, float], epoch: int) -> dict[str, Any]:
         norm = self.meter.grad_norm
@@ -288,6 +301,7 @@ class ArmTraining:
             "counters": self.counters,
             "selection": self.selection,
             "stopping": self.stopping,
+            "watch": self.watch,
             "meter": self.meter,
             "best": self.best,
         }
@@ -324,6 +338,9 @@ class ArmTraining:
                 "be bit-identical to an uninterrupted run's.",
                 "warning",
             )
+        substituted = None if self.stopping is None else self.stopping.substituted
+        if substituted is not None and not self.watch.notices:
+            self._notice(Notice(kind="monitor", epoch=None, text=substituted))
 
     def finish(self) -> None:
         """Save, and put the selected weights into the arm's network."""
@@ -336,12 +353,12 @@ class ArmTraining:
         alone = [term for term in without_teacher(self.arm.terms) if term.weight]
         return Objective(alone) if alone else None
 
-    def _stopping(self) -> Selection | None:
+    def _stopping(self) -> Stopping | None:
         rule = self.recipe.early_stopping
         if rule is None:
             return None
-        by_metric = rule.monitor == "metric" and self.around.spec.metric.higher_is_better
-        return Selection(higher_is_better=by_metric)
+        higher = self.around.spec.metric.higher_is_better
+        return Stopping(rule, higher_is_better=higher, has_loss=self.judge is not None)
 
     def _make_average(self) -> AveragedModel | None:
         decay = self.recipe.ema_decay

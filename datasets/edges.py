@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from densedistill.datasets.base import DataError, EvalSet, TaskData
-from densedistill.datasets.bsds import Split, bsds_images
+from densedistill.datasets.bsds import Split, bsds_images, read_annotations
 from densedistill.datasets.collage import label_boundaries, make_collages
 from densedistill.datasets.dense import IMAGENET_MEAN, IMAGENET_STD, Size
 from densedistill.datasets.dense_edges import Consensus, EdgeFile, EdgeFiles, agree, edge_file, edge_pair
@@ -21,7 +21,7 @@ from densedistill.datasets.holdout import fingerprint
 from densedistill.datasets.pairs import Pair, find_pairs
 from densedistill.datasets.roots import data_root
 
-__all__ = ["Consensus", "EdgeData", "agree", "load_edges"]
+__all__ = ["Consensus", "EdgeData", "agree", "bsds_annotations", "load_edges"]
 
 _PARTS: tuple[Split, ...] = ("train", "val", "test")
 
@@ -41,6 +41,11 @@ class EdgeData(BaseModel):
     the largest value it covers, so that thin boundaries survive."""
     consensus: Consensus = "majority"
     """The truth of training views. Evaluation always asks the majority."""
+    benchmark: Literal["auto", "always", "never"] = "auto"
+    """Whether finished arms get ODS, OIS and AP on the test images, one or two minutes for each arm on BSDS500. `auto`:
+    on bsds500, against each annotator. `always`: on other data too, against the mask, thinned, as one annotator."""
+    nms: bool = True
+    """Suppress what is no crest of a map before the benchmark, as the field does."""
     flip: bool = True
     """Random left-right flips of training views."""
     val_size: int | None = Field(default=None, ge=1)
@@ -98,6 +103,20 @@ def load_edges(options: EdgeData) -> TaskData:
         input_mean=IMAGENET_MEAN,
         input_std=IMAGENET_STD,
     )
+
+
+def bsds_annotations(options: EdgeData, part: Split, names: Sequence[str]) -> Callable[[int], np.ndarray]:
+    """Place of an image in `names` -> what each annotator of it drew, (n, H, W) uint8, 1 on a boundary.
+
+    Raises:
+        DataError: BSDS500 is not where `options` say, or lacks one of these images; the function: its file is damaged.
+    """
+    found = {image.name: image.annotation for image in bsds_images(data_root(options.root, "bsds500"), part)}
+    missing = [name for name in names if name not in found]
+    if missing:
+        raise DataError(f"BSDS500 has no annotation of {missing[0]} in {part}: give names of its {part} images")
+    files = [found[name] for name in names]
+    return lambda place: read_annotations(files[place]).boundaries
 
 
 def _evaluation(split: _Split, part: Split, options: EdgeData) -> EvalSet:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -38,6 +38,7 @@ def evaluate(
     *,
     spec: TaskSpec,
     metric: Metric,
+    benchmark: Metric | None = None,
     device: torch.device,
     batch_size: int,
     objective: Objective | None = None,
@@ -49,18 +50,24 @@ def evaluate(
     A network, or any function from input to raw output. Runs in float32 whatever the training precision, so that a
     figure does not depend on the machine's bf16. `keep` keeps the raw outputs. With `views`, the metric reads the mean
     of the finished predictions for several views of each input; there is then no loss, and no output to keep.
+    `benchmark` reads what `metric` reads, and its figures follow the metric's.
     """
     if isinstance(network, nn.Module):
         network.eval()
     losses: list[torch.Tensor] = []
     sizes: list[int] = []
     kept: list[tuple[Tensor, Tensor]] = []
+    asked = [metric] if benchmark is None else [metric, benchmark]
     for batch in images.batches(batch_size, device=device):
         if views is not None:
-            metric.update(averaged(network, batch["input"], views, spec.predict, spec.finish), batch)
+            finished = averaged(network, batch["input"], views, spec.predict, spec.finish)
+        else:
+            raw = spec.predict(network, batch["input"]).float()
+            finished = spec.finish(raw)
+        for figures in asked:
+            figures.update(finished, batch)
+        if views is not None:
             continue
-        raw = spec.predict(network, batch["input"]).float()
-        metric.update(spec.finish(raw), batch)
         if keep:
             kept.append((raw.cpu(), batch["target"].cpu()))
         if objective is not None:
@@ -72,8 +79,17 @@ def evaluate(
         weights = torch.tensor(sizes, dtype=torch.float32, device=device)
         loss = float((torch.stack(losses) * weights).sum() / weights.sum())
     return Evaluation(
-        metrics=metric.compute(),
+        metrics={name: value for figures in asked for name, value in figures.compute().items()},
         loss=loss,
-        per_image=dict(zip(images.ids, metric.per_image(), strict=False)),
+        per_image=_by_image(images.ids, [figures.per_image() for figures in asked]),
         said=Scored(*(torch.cat(parts) for parts in zip(*kept, strict=True))) if kept else None,
     )
+
+
+def _by_image(names: Sequence[str], tables: Sequence[Sequence[Mapping[str, float]]]) -> dict[str, dict[str, float]]:
+    """The figures of every metric that has some for single images, by image."""
+    rows = zip(*(table for table in tables if table), strict=True)
+    return {
+        name: {key: value for part in row for key, value in part.items()}
+        for name, row in zip(names, rows, strict=False)
+    }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ from densedistill.distill.assembly import Assembler
 from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.evaluation import Evaluation, evaluate
 from densedistill.distill.fidelity import ArmScores, Scored
+from densedistill.distill.metrics.base import Metric
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,13 +35,15 @@ class Scoring:
         self.spec = chain.resolved.spec
         self._said: dict[str, ArmScores] = {}
 
-    def score(self, network: Callable[[Tensor], Tensor], data: TaskData, batch_size: int) -> Scores:
-        """`network` on validation and on every test set of `data`."""
+    def score(
+        self, network: Callable[[Tensor], Tensor], data: TaskData, batch_size: int, *, benchmark: bool = True
+    ) -> Scores:
+        """`network` on validation and on every test set of `data`, these with the task's benchmark where asked for."""
         keep = self.spec.fidelity is not None and len(data.tests) > 0
         main = next(iter(data.tests), None)
         val = self._evaluate(network, data.val, batch_size, keep=keep)
         tests = {
-            name: self._evaluate(network, images, batch_size, keep=keep and name == main)
+            name: self._test(network, name, images, batch_size, keep=keep and name == main, benchmark=benchmark)
             for name, images in data.tests.items()
         }
         said = None if main is None else _together(val.said, tests[main].said)
@@ -60,20 +64,46 @@ class Scoring:
         """Kept from when the arm was scored; asked again after a restart."""
         if arm not in self._said:
             plan = next(plan for plan in self.chain.plans if plan.name == arm)
-            said = self.score(self.chain.network_of(arm), self.chain.data_for(plan), batch_size).said
+            network, data = self.chain.network_of(arm), self.chain.data_for(plan)
+            said = self.score(network, data, batch_size, benchmark=False).said
             if said is None:
                 return None
             self._said[arm] = said
         return self._said[arm]
 
+    def _test(
+        self,
+        network: Callable[[Tensor], Tensor],
+        name: str,
+        images: EvalSet,
+        batch_size: int,
+        *,
+        keep: bool,
+        benchmark: bool,
+    ) -> Evaluation:
+        asked = self.spec.benchmark(self.chain.resolved.options, "test", images) if benchmark else None
+        start = time.perf_counter()
+        found = self._evaluate(network, images, batch_size, keep=keep, benchmark=asked)
+        if asked is not None:
+            took = time.perf_counter() - start
+            self.chain.log.message(f"{name}: {len(images.ids)} images with {asked.name} and its kin in {took:.0f} s")
+        return found
+
     def _evaluate(
-        self, network: Callable[[Tensor], Tensor], images: EvalSet, batch_size: int, *, keep: bool
+        self,
+        network: Callable[[Tensor], Tensor],
+        images: EvalSet,
+        batch_size: int,
+        *,
+        keep: bool,
+        benchmark: Metric | None = None,
     ) -> Evaluation:
         return evaluate(
             network,
             images,
             spec=self.spec,
             metric=self.spec.metric.make(self.chain.resolved.options, self.chain.data),
+            benchmark=benchmark,
             device=self.chain.runtime.device,
             batch_size=batch_size,
             keep=keep,

@@ -11,7 +11,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from densedistill.distill.data import TaskData
+from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.features import Features, Role
 from densedistill.distill.fidelity import FidelityFunction
 from densedistill.distill.metrics.base import Metric
@@ -197,6 +197,11 @@ def no_taps(_network: str) -> tuple[str, ...]:
     return ()
 
 
+def no_benchmark(_options: Any, _part: str, _images: EvalSet) -> Metric | None:
+    """For tasks whose metric says all there is to say."""
+    return None
+
+
 def no_baselines(_options: Any) -> Mapping[str, Callable[[Tensor], Tensor]]:
     """For tasks that nothing solves without a network."""
     return {}
@@ -217,6 +222,8 @@ class TaskSpec:
     """(data options) -> the data set with its split."""
     network_arguments: Callable[[str, Any, TaskData], Mapping[str, Argument]]
     """(network name, data options, data) -> arguments that follow from the data."""
+    decided: tuple[str, ...] = ()
+    """Which of those arguments no network may have otherwise, such as the number of classes."""
     taps: Callable[[str], tuple[str, ...]] = field(default=no_taps)
     """(network name) -> module paths the task's methods read, for a network named on the command line."""
     predict: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
@@ -228,6 +235,9 @@ class TaskSpec:
     """What an arm's record says beside the metric, with a teacher and without; None: nothing."""
     test_time: Mapping[str, Views] = field(default_factory=dict)
     """Kinds of test-time augmentation by name, the usual one first. Empty: the task has none."""
+    benchmark: Callable[[Any, str, EvalSet], Metric | None] = field(default=no_benchmark)
+    """(data options, part, images of that part) -> a fresh second metric, too slow for every epoch. The engine asks it
+    of test sets alone, when an arm is done; part is `test` or `val`. None: this set has no such figures."""
     baselines: Callable[[Any], Mapping[str, Callable[[Tensor], Tensor]]] = field(default=no_baselines)
     """(data options) -> what an arm must beat to be worth its weights: functions from input to raw output."""
 

@@ -28,6 +28,7 @@ from densedistill.distill.spec import (
     TermContext,
 )
 from densedistill.distill.test_time import mirrors
+from densedistill.tasks.edge_benchmark import benchmark
 from densedistill.tasks.pictures import as_pixels, input_picture
 from densedistill.tasks.registry import register
 
@@ -146,5 +147,6 @@ def edges() -> TaskSpec:
         predict=predict,
         finish=torch.sigmoid,
         test_time={"flip": mirrors},
+        benchmark=benchmark,
         panels=Panels(picture=input_picture, truth=truth_cell, prediction=prediction_cell),
     )

@@ -1,0 +1,115 @@
+"""One-to-one matching of pixels as compiled loops.
+
+A picture is a row of places, line by line, with a border so wide that no offset leads out of it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from densedistill.distill.boundaries.compiled import compiled
+
+
+@compiled
+def match_in_place(
+    predicted: np.ndarray,
+    true: np.ndarray,
+    offsets: np.ndarray,
+    true_of: np.ndarray,
+    predicted_of: np.ndarray,
+    scratch: np.ndarray,
+    stamp: int,
+) -> int:
+    """Match as many true pixels as can be, each with a predicted pixel of its own; returns how many there are.
+
+    The nearest pairs are matched first. Then, from each true pixel left alone, the shortest augmenting path is searched
+    breadth first. What a search in vain has visited is set aside for good, since no later path leads through it: all of
+    these together look at every pair once. No pixel that has a partner ever loses it to none.
+
+    Args:
+        predicted: (places,) uint8 0/1.
+        true: (T,) int64 places of the true pixels.
+        offsets: (K,) int64, from a place to those that it may be matched with, nearest first.
+        true_of: (places,) int32, -1 at least where `predicted`: takes the partner of each predicted pixel.
+        predicted_of: (places,) int32, -1 at least where `true`: takes the partner of each true pixel.
+        scratch: (3, places) int32; row 0 is below `stamp` everywhere, and below `stamp + T + 1` afterwards.
+        stamp: number of the first search, above 0.
+    """
+    matched = 0
+    for offset in offsets:
+        for place in true:
+            other = place + offset
+            if predicted[other] and true_of[other] < 0 and predicted_of[place] < 0:
+                true_of[other], predicted_of[place] = place, other
+                matched += 1
+    visited, came_from, queue = scratch[0], scratch[1], scratch[2]
+    search, aside = stamp, stamp
+    for root in true:
+        if predicted_of[root] >= 0:
+            continue
+        search += 1
+        length, head, end = 0, 0, -1
+        source = root
+        while True:
+            for offset in offsets:
+                other = source + offset
+                if predicted[other] and visited[other] != search and visited[other] != aside:
+                    visited[other], came_from[other] = search, source
+                    queue[length] = other
+                    length += 1
+                    if true_of[other] < 0:
+                        end = other
+                        break
+            if end >= 0 or head == length:
+                break
+            source = true_of[queue[head]]
+            head += 1
+        if end < 0:
+            for place in range(length):
+                visited[queue[place]] = aside
+            continue
+        matched += 1
+        while end >= 0:
+            source = came_from[end]
+            following = predicted_of[source]
+            true_of[end], predicted_of[source] = source, end
+            end = following
+    return matched
+
+
+@compiled
+def count_in_place(
+    predicted: np.ndarray,
+    pixels: np.ndarray,
+    true: np.ndarray,
+    starts: np.ndarray,
+    offsets: np.ndarray,
+    scratch: np.ndarray,
+    stamp: int,
+) -> tuple[int, int]:
+    """True pixels matched, summed over annotators, and predicted pixels matched with any of them.
+
+    Args:
+        predicted: (places,) uint8 0/1.
+        pixels: (N,) int64 places of the predicted pixels.
+        true: (T,) int64 places of the true pixels of one annotator after another.
+        starts: (annotators + 1,) int64, where in `true` each begins, and the end.
+        offsets: (K,) int64, as `match_in_place` takes them.
+        scratch: (5, places) int32; rows 0 to 2 as `match_in_place` takes them, rows 3 and 4 of any content.
+        stamp: as `match_in_place` takes it; the next call's is to be larger by T + annotators.
+    """
+    true_of, predicted_of = scratch[3], scratch[4]
+    hit = np.zeros(len(pixels), np.uint8)
+    recalled = 0
+    for annotator in range(len(starts) - 1):
+        drawn = true[starts[annotator] : starts[annotator + 1]]
+        for place in pixels:
+            true_of[place] = -1
+        for place in drawn:
+            predicted_of[place] = -1
+        first = stamp + starts[annotator] + annotator
+        recalled += match_in_place(predicted, drawn, offsets, true_of, predicted_of, scratch[:3], first)
+        for place in range(len(pixels)):
+            if true_of[pixels[place]] >= 0:
+                hit[place] = 1
+    return recalled, int(hit.sum())

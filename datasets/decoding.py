@@ -8,13 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn.functional import interpolate
 
 from densedistill.datasets.base import DataError
+from densedistill.datasets.pixels import rgb
 
 _CHUNK = 256
 
@@ -30,7 +30,7 @@ def read_bytes(path: Path) -> bytes:
 def decode(blob: bytes, name: str) -> Tensor:
     """Decode any format that Pillow reads into (3, H, W) uint8 RGB, turned upright where EXIF says so.
 
-    Grayscale is replicated to three channels; transparency is dropped.
+    Grayscale, 16 bits and transparency follow the rule of `pixels`.
 
     Raises:
         DataError: `blob` is truncated or no image; `name` says which.
@@ -38,10 +38,9 @@ def decode(blob: bytes, name: str) -> Tensor:
     try:
         with Image.open(io.BytesIO(blob)) as image:
             upright = ImageOps.exif_transpose(image) if image.getexif() else image
-            if "transparency" in upright.info:
-                # Straight to RGB, Pillow warns about palettes with a transparent colour.
-                upright = upright.convert("RGBA")
-            return torch.from_numpy(np.array(upright.convert("RGB"))).permute(2, 0, 1)
+            return torch.from_numpy(rgb(upright, name)).permute(2, 0, 1)
+    except DataError:
+        raise
     except (OSError, SyntaxError, ValueError, EOFError) as error:
         raise DataError(
             f"cannot decode {name}: the image is truncated or not an image ({len(blob)} bytes); "

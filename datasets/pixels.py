@@ -1,8 +1,9 @@
 """Image files to 8-bit arrays, by one rule for every data set of this package.
 
 Grayscale is copied to three channels; transparency is laid over white; a palette is looked up; of 16-bit
-samples the high byte is kept. Pixels are taken as stored: an EXIF orientation is not applied, so that a mask
-drawn on the stored pixels fits.
+samples the high byte is kept. Where a mask or a map goes with an image, its pixels are taken as stored: an EXIF
+orientation is not applied, so that what was drawn on the stored pixels fits. Images to classify, and those that a
+trained network is applied to, are turned upright.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 from densedistill.datasets.base import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
+_ORIENTATION = 0x0112
+"""EXIF's tag."""
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -45,12 +48,34 @@ def by_stem(files: list[Path]) -> dict[str, Path]:
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8.
+    """(H, W, 3) uint8, as stored.
 
     Raises:
         DataError: the file is missing, truncated or no image.
     """
-    image = _decoded(path)
+    with _opened(path) as image:
+        return rgb(image, str(path))
+
+
+def read_upright(path: Path) -> tuple[np.ndarray, bool]:
+    """(H, W, 3) uint8, and whether it was turned or mirrored, since EXIF says that it was stored so.
+
+    Raises:
+        DataError: the file is missing, truncated or no image.
+    """
+    with _opened(path) as image:
+        turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
+        return rgb(ImageOps.exif_transpose(image) if turned else image, str(path)), turned
+
+
+def rgb(image: Image.Image, name: str) -> np.ndarray:
+    """(H, W, 3) uint8 of an open image, by this module's rule.
+
+    Raises:
+        DataError: the samples are beyond 16 bits, or floating-point; `name` says of which image.
+    """
+    image.load()
+    image = _eight_bits(image, name)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -63,7 +88,9 @@ def read_mask(path: Path) -> np.ndarray:
     Raises:
         DataError: the file is missing, truncated or no image.
     """
-    mask = np.array(_decoded(path).convert("L"))
+    with _opened(path) as image:
+        image.load()
+        mask = np.array(_eight_bits(image, str(path)).convert("L"))
     return mask * np.uint8(255) if mask.max(initial=0) == 1 else mask
 
 
@@ -95,13 +122,6 @@ def to_planes(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(planes)
 
 
-def _decoded(path: Path) -> Image.Image:
-    """The decoded image, in a mode of 8 bits a sample."""
-    with _opened(path) as image:
-        image.load()
-        return _eight_bits(image, path)
-
-
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     try:
@@ -116,12 +136,12 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise DataError(f"cannot read the image {path}: {error}; replace or remove the file") from error
 
 
-def _eight_bits(image: Image.Image, path: Path) -> Image.Image:
+def _eight_bits(image: Image.Image, name: str) -> Image.Image:
     if image.mode.startswith("I"):
         values = np.array(image).astype(np.int64)
         if values.min(initial=0) < 0 or values.max(initial=0) > 0xFFFF:
-            raise DataError(f"{path} has samples beyond 16 bits: save it with 8 or 16 bits a sample")
+            raise DataError(f"{name} has samples beyond 16 bits: save it with 8 or 16 bits a sample")
         return Image.fromarray((values >> 8).astype(np.uint8))
     if image.mode == "F":
-        raise DataError(f"{path} has floating-point samples: save it with 8 or 16 bits a sample")
-    return image.copy()
+        raise DataError(f"{name} has floating-point samples: save it with 8 or 16 bits a sample")
+    return image

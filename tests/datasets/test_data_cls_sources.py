@@ -309,12 +309,16 @@ def test_every_mode_becomes_rgb(mode: str) -> None:
     assert pixels.dtype == torch.uint8
 
 
-def test_palette_with_transparency_does_not_warn() -> None:
+def test_transparency_and_16_bits_follow_the_rule_of_all_data_sets() -> None:
     image = Image.new("P", (4, 4), 1)
     image.putpalette([0, 0, 0, 10, 20, 30])
     stream = io.BytesIO()
-    image.save(stream, "PNG", transparency=bytes([255, 128]))
-    assert decode(stream.getvalue(), "image")[:, 0, 0].tolist() == [10, 20, 30]
+    image.save(stream, "PNG", transparency=bytes([255, 51]))
+    # A fifth of the colour over white, and no warning of Pillow about the palette.
+    assert decode(stream.getvalue(), "image")[:, 0, 0].tolist() == [206, 208, 210]
+    deep = io.BytesIO()
+    Image.fromarray(np.full((3, 3), 0x4FE0, np.uint16)).save(deep, "PNG")
+    assert decode(deep.getvalue(), "image").unique().tolist() == [0x4F]
 
 
 @pytest.mark.parametrize("suffix", ["JPEG", "PNG"])

@@ -12,7 +12,7 @@ from PIL import Image
 from densedistill.datasets.base import BatchPlan, DataError
 from densedistill.datasets.dense import DenseEval, DenseTrain, turned
 from densedistill.datasets.holdout import fingerprint, hold_out
-from densedistill.datasets.pixels import by_stem, image_files, image_size, read_mask, read_rgb
+from densedistill.datasets.pixels import by_stem, image_files, image_size, read_mask, read_rgb, read_upright
 
 CPU = torch.device("cpu")
 
@@ -30,6 +30,25 @@ def test_transparency_is_laid_over_white(tmp_path: Path) -> None:
     pixels = np.array([[[10, 20, 30, 0], [10, 20, 30, 255], [0, 0, 0, 51]]], np.uint8)
     Image.fromarray(pixels).save(tmp_path / "clear.png")
     assert read_rgb(tmp_path / "clear.png").tolist() == [[[255, 255, 255], [10, 20, 30], [204, 204, 204]]]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "corner"),
+    [(1, (0, 0)), (2, (0, 2)), (3, (1, 2)), (4, (1, 0)), (5, (0, 0)), (6, (0, 1)), (8, (2, 0))],
+)
+def test_orientation_is_applied_only_where_it_is_asked_for(
+    tmp_path: Path, orientation: int, corner: tuple[int, int]
+) -> None:
+    pixels = np.zeros((2, 3, 3), np.uint8)
+    pixels[0, 0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(pixels).save(tmp_path / "photo.png", exif=exif)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "photo.png"), pixels)
+    upright, turned = read_upright(tmp_path / "photo.png")
+    assert turned == (orientation != 1)
+    assert upright.shape == ((2, 3, 3) if orientation < 5 else (3, 2, 3))
+    assert np.argwhere(upright[..., 0]).tolist() == [list(corner)]
 
 
 def test_masks_of_ones_and_of_255_are_the_same(tmp_path: Path) -> None:

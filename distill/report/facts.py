@@ -40,6 +40,8 @@ class ArmFacts:
     seconds: float | None = None
     images_per_second: float | None = None
     peak_memory_mb: float | None = None
+    latency_ms: float | None = None
+    """Milliseconds for one image, on the run's device."""
     notes: tuple[str, ...] = ()
     finished: bool = True
 

@@ -33,12 +33,12 @@ def read_run(folder: Path) -> RunFacts:
     """
     if not folder.is_dir():
         raise RequestError(f"'{folder}' is not a folder: give the folder of a run, the one with config.yaml in it.")
-    if not any((folder / name).is_file() for name in ("result.json", "metrics.jsonl", "config.yaml")):
+    if not holds_run(folder):
         raise RequestError(
             f"'{folder}' holds no run: there is no result.json, metrics.jsonl or config.yaml in it; "
             "give the folder that distill.py printed at its end."
         )
-    result = _read_object(folder / "result.json")
+    result = read_object(folder / "result.json")
     epochs, notes = _read_epochs(folder / "metrics.jsonl")
     config, config_text = _read_config(folder / "config.yaml")
     head = {**{key: config[key] for key in ("task", "preset", "method", "seed") if key in config}, **result}
@@ -50,17 +50,22 @@ def read_run(folder: Path) -> RunFacts:
         preset=text(head.get("preset")),
         method=_method(head.get("method")),
         seed=integer(head.get("seed")),
-        command=_strings(result.get("command")),
+        command=strings(result.get("command")),
         data=data_facts({"name": fields(config.get("data")).get("name"), **fields(result.get("data"))}),
         metric=metric,
         arms=_with_unfinished(arm_facts(result), _read_records(folder), epochs, metric),
         baselines=baseline_facts(result),
         references=reference_facts(result),
-        environment={key: _plain(value) for key, value in fields(result.get("environment")).items()},
+        environment={key: plain(value) for key, value in fields(result.get("environment")).items()},
         epochs=epochs,
         config=config_text,
-        notes=(*_strings(result.get("notes")), *notes),
+        notes=(*strings(result.get("notes")), *notes),
     )
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a run has written anything into `folder`."""
+    return any((folder / name).is_file() for name in ("result.json", "metrics.jsonl", "config.yaml"))
 
 
 def arm_facts(result: Mapping[str, Any]) -> tuple[ArmFacts, ...]:
@@ -83,7 +88,8 @@ def arm_facts(result: Mapping[str, Any]) -> tuple[ArmFacts, ...]:
             seconds=number(arm.get("seconds")),
             images_per_second=number(arm.get("images_per_second")),
             peak_memory_mb=number(arm.get("peak_memory_mb")),
-            notes=_strings(arm.get("notes")),
+            latency_ms=number(arm.get("latency_ms")),
+            notes=strings(arm.get("notes")),
         )
         for arm in entries(result.get("arms"))
     )
@@ -136,11 +142,16 @@ def data_facts(data: Mapping[str, Any]) -> DataFacts:
         val=integer(data.get("val")),
         tests=numbers(data.get("tests")),
         fingerprint=text(data.get("fingerprint")),
-        notes=_strings(data.get("notes")),
+        notes=strings(data.get("notes")),
     )
 
 
-def _read_object(path: Path) -> Mapping[str, Any]:
+def read_object(path: Path) -> Mapping[str, Any]:
+    """The object in a JSON file; an empty one where there is no file.
+
+    Raises:
+        RequestError: the file is not JSON.
+    """
     if not path.is_file():
         return {}
     try:
@@ -200,7 +211,7 @@ def _epoch_facts(line: Mapping[str, Any]) -> EpochFacts:
 
 def _read_records(folder: Path) -> tuple[ArmFacts, ...]:
     """The arms that have ended, each from its own record."""
-    records = [_read_object(path) for path in sorted(folder.glob("gen_*/arm.json"))]
+    records = [read_object(path) for path in sorted(folder.glob("gen_*/arm.json"))]
     return arm_facts({"arms": records})
 
 
@@ -242,11 +253,13 @@ def _method(value: object) -> str:
     return text(fields(value).get("name")) or text(value)
 
 
-def _strings(value: object) -> tuple[str, ...]:
+def strings(value: object) -> tuple[str, ...]:
+    """The members of the list `value` as text; empty where it is no list."""
     return tuple(str(item) for item in value) if isinstance(value, list) else ()
 
 
-def _plain(value: object) -> str:
+def plain(value: object) -> str:
+    """A value of any kind in one line."""
     if value is None:
         return ABSENT
     return value if isinstance(value, str) else json.dumps(value)

@@ -22,7 +22,9 @@ class Verdict:
     """Without a full stop, such as `+0.80 ± 0.30 points over scratch, 5 seeds, p = 0.010`."""
 
 
-def give_verdict(comparison: Comparison, unit: str, *, higher_is_better: bool, control: str | None = None) -> Verdict:
+def give_verdict(
+    comparison: Comparison, unit: str, *, higher_is_better: bool, arm: str | None = None, control: str | None = None
+) -> Verdict:
     """What `comparison` allows to say. Figures after `±` are standard deviations of the paired differences over seeds.
 
     A difference is claimed only where the corrected p value is below 1 - level, and the t interval and the bootstrap
@@ -32,13 +34,14 @@ def give_verdict(comparison: Comparison, unit: str, *, higher_is_better: bool, c
         comparison: an arm against its control.
         unit: of the metric; differences of percentages are points.
         higher_is_better: of the metric.
-        control: the control's name for people; its name in the comparison where None.
+        arm: the arm's name for people; its name in the comparison where None.
+        control: the control's, likewise.
     """
     named = control or comparison.against
     mean = comparison.mean
     if mean is None:
-        lacking = comparison.arm if comparison.own is None else named
-        return Verdict(outcome="untested", text=f"no comparison with {named}: {lacking} has no result")
+        lacking = (arm or comparison.arm) if comparison.own is None else named
+        return Verdict(outcome="untested", text=f"not compared with {named}: {lacking} has no result")
     gain = _gain(comparison, mean, unit, named)
     refused = _no_test(comparison)
     if refused:

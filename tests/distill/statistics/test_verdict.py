@@ -59,8 +59,8 @@ def test_seeds_that_change_nothing_are_no_sample() -> None:
 
 
 def test_a_lacking_arm_is_named() -> None:
-    assert judged({}, SCRATCH).text == "no comparison with scratch: kd has no result"
-    assert judged(SCRATCH, {}).text == "no comparison with scratch: scratch has no result"
+    assert judged({}, SCRATCH).text == "not compared with scratch: kd has no result"
+    assert judged(SCRATCH, {}).text == "not compared with scratch: scratch has no result"
 
 
 def test_seeds_without_a_partner_are_said() -> None:

@@ -1,0 +1,80 @@
+"""The table of a study's comparisons."""
+
+from __future__ import annotations
+
+from densedistill.distill.report import words
+from densedistill.distill.report.sheets import Cell, Sheet
+from densedistill.distill.report.study_facts import StudyFacts
+from densedistill.distill.report.study_numbers import Judged, Numbers
+from densedistill.distill.statistics import Interval
+from densedistill.distill.statistics.verdict import probability
+
+_OUTCOMES = {"better": "better", "worse": "worse", "none": "no difference shown", "untested": "not tested"}
+
+
+def comparisons_sheet(study: StudyFacts, numbers: Numbers) -> Sheet:
+    """One row for each comparison, with every statistic and the verdict."""
+    unit = "points" if study.metric.unit == "%" else study.metric.unit
+    heads = (
+        "arm",
+        "against",
+        "verdict",
+        "pairs",
+        f"difference{f', {unit}' if unit else ''}",
+        "95 % t interval",
+        "95 % bootstrap",
+        "p, paired",
+        "p, Welch",
+        "p, Holm",
+        "d_z",
+        "Hedges' g",
+    )
+    return Sheet(
+        name="comparisons",
+        title="Comparisons",
+        note=(
+            "Differences are arm minus control, mean ± standard deviation over the seeds that both have. "
+            "p, Holm is the paired test's (Welch's where no seed is shared), corrected for all comparisons here; a "
+            "difference is claimed only where it is below 0.05 and both intervals leave out 0. The bootstrap interval "
+            "(BCa) of so few seeds is too narrow to stand alone."
+        ),
+        heads=heads,
+        texts=3,
+        rows=tuple(_comparison_row(one, study.metric.unit) for one in numbers.judged),
+    )
+
+
+def _comparison_row(one: Judged, unit: str) -> tuple[Cell, ...]:
+    found = one.comparison
+    difference, welch, paired = found.difference, found.welch, found.paired
+    deviation = None if difference is None else difference.std
+    about = "" if deviation is None else f" ± {words.figure(deviation, unit, bare=True)}"
+    return (
+        Cell(one.arm.label),
+        Cell(one.control.label),
+        Cell(_OUTCOMES[one.verdict.outcome]),
+        Cell(str(len(found.differences)), len(found.differences)),
+        Cell(f"{words.figure(found.mean, unit, signed=True, bare=True)}{about}", found.mean),
+        _interval(paired.interval if paired else welch.interval if welch and not found.differences else None, unit),
+        _interval(found.bootstrap, unit),
+        _p(None if paired is None else paired.p),
+        _p(None if welch is None else welch.p),
+        _p(found.p_adjusted),
+        _effect(found.effect_paired),
+        _effect(found.effect),
+    )
+
+
+def _interval(interval: Interval | None, unit: str) -> Cell:
+    if interval is None:
+        return Cell(words.ABSENT)
+    low, high = (words.figure(value, unit, signed=True, bare=True) for value in (interval.low, interval.high))
+    return Cell(f"{low} to {high}", f"{interval.low} {interval.high}")
+
+
+def _p(value: float | None) -> Cell:
+    return Cell(probability(value).removeprefix("p ").removeprefix("= "), value)
+
+
+def _effect(value: float | None) -> Cell:
+    return Cell(words.ABSENT if value is None else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}"), value)

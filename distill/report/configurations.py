@@ -1,0 +1,63 @@
+"""Resolved configurations side by side: which fields differ, and how runs are named after them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import yaml
+
+from densedistill.distill.report.values import fields
+
+IDLE = ("seed", "track", "plugins", "device", "teacher_cache", "teacher_cache_root", "data.root", "data.workers")
+"""Fields that do not make runs different experiments."""
+SHORT = {"temperature": "T", "alpha": "α", "nckd_weight": "NCKD weight", "tckd_weight": "TCKD weight"}
+
+
+def flat(config: str) -> dict[str, object]:
+    """A configuration file's fields by dotted path; lists and empty sections stay whole."""
+    return _flat(fields(yaml.safe_load(config)), "") if config else {}
+
+
+def experiment(config: str) -> dict[str, object]:
+    """The fields that make a run the experiment it is: without its seed, trackers and where things lie."""
+    return {name: value for name, value in flat(config).items() if not name.startswith(IDLE)}
+
+
+def differing(configs: Sequence[Mapping[str, object]]) -> list[str]:
+    """The fields in which configurations differ, in the order of the first that has them."""
+    names = dict.fromkeys(name for config in configs for name in config)
+    return [name for name in names if len({written(config.get(name)) for config in configs}) > 1]
+
+
+def written(value: object) -> str:
+    """A configured value in a line of text; absent and empty ones are empty."""
+    if value is None or value in ({}, []):
+        return ""
+    if isinstance(value, bool | str):
+        return str(value).lower() if isinstance(value, bool) else value
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
+
+
+def label(config: Mapping[str, object], names: Sequence[str]) -> str:
+    """`T 4, α 0.9`: a configuration by the fields that tell it from others."""
+    told = []
+    for name in names:
+        last = name.rpartition(".")[2]
+        value = written(config.get(name)) or "none"
+        told.append(
+            value if name in ("method.name", "preset") else f"{SHORT.get(last, last.replace('_', ' '))} {value}"
+        )
+    return ", ".join(told)
+
+
+def _flat(section: Mapping[str, object], prefix: str) -> dict[str, object]:
+    found: dict[str, object] = {}
+    for name, value in section.items():
+        if isinstance(value, dict) and value:
+            found |= _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+            found |= _flat({str(place): item for place, item in enumerate(value)}, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found

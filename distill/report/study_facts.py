@@ -1,0 +1,97 @@
+"""What a report knows of a study: arms over seeds, each trial with its run where that lies beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from densedistill.distill.report.facts import ArmFacts, DataFacts, MetricFacts, ReferenceFacts, RunFacts
+
+State = Literal["done", "failed", "pruned", "waiting", "running"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrialFacts:
+    """One arm with one seed."""
+
+    seed: int
+    state: State
+    figures: ArmFacts
+    """What it reached; empty figures while it is not done."""
+    run: RunFacts | None
+    """The run it was trained in, where its folder is there."""
+    error: str = ""
+    retries: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyArm:
+    """One arm of a study."""
+
+    arm: str
+    label: str
+    """Its name for people."""
+    role: str
+    """`teacher`, `method` or `control`."""
+    settings: Mapping[str, object]
+    """The configuration fields that make it this arm."""
+    axes: Mapping[str, object]
+    """Its place on the study's axes."""
+    condition: str = ""
+    """Which of several circumstances it was trained under."""
+    teacher: str = ""
+    """Key of a shared teacher, or the name of the arm that taught it; empty without one."""
+    trials: tuple[TrialFacts, ...]
+
+    @property
+    def done(self) -> tuple[TrialFacts, ...]:
+        """The trials with a result."""
+        return tuple(trial for trial in self.trials if trial.state == "done")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeacherFacts:
+    """A teacher that arms share."""
+
+    key: str
+    figures: ArmFacts
+    run: RunFacts | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyFacts:
+    """Everything the report tells."""
+
+    folder: Path
+    name: str
+    task: str
+    preset: str
+    question: str
+    claim: str
+    claim_source: str
+    metric: MetricFacts
+    data: DataFacts
+    axes: Mapping[str, tuple[object, ...]]
+    arms: tuple[StudyArm, ...]
+    pairs: tuple[tuple[str, str], ...]
+    """(arm, its control) for every comparison that the question names."""
+    teachers: tuple[TeacherFacts, ...]
+    references: tuple[ReferenceFacts, ...]
+    complete: bool
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+
+    def named(self, arm: str) -> StudyArm:
+        """The arm of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for one in self.arms:
+            if one.arm == arm:
+                return one
+        raise KeyError(arm)

@@ -1,0 +1,41 @@
+"""A study's answer and tables as Markdown, ready to commit."""
+
+from __future__ import annotations
+
+import shlex
+
+from densedistill.distill.report.sheets import to_markdown
+from densedistill.distill.report.study_facts import StudyFacts
+from densedistill.distill.report.study_numbers import Numbers, compute
+from densedistill.distill.report.study_tables import study_sheets
+from densedistill.distill.report.study_words import answer
+
+
+def study_markdown(study: StudyFacts) -> str:
+    """The question, the answer, the tables, and where the figures come from."""
+    numbers = compute(study)
+    sheets = [to_markdown(sheet) for sheet in study_sheets(study, numbers)]
+    return "\n".join([_head(study, numbers), *sheets, _origin(study)])
+
+
+def _head(study: StudyFacts, numbers: Numbers) -> str:
+    found = answer(study, numbers)
+    parts = [f"# {study.question or study.name}", found.headline]
+    if len(found.lines) > 1:
+        parts.append("\n".join(f"- {arm}: {verdict}." for arm, verdict, _ in found.lines))
+    if study.claim:
+        parts.append(f"Claim examined: {study.claim}{f' ({study.claim_source})' if study.claim_source else ''}")
+    parts += [part for part in (found.state, *study.warnings, *study.notes) if part]
+    return "\n\n".join(parts) + "\n"
+
+
+def _origin(study: StudyFacts) -> str:
+    data = study.data
+    counts = [f"{data.train:,} training images"] * (data.train is not None)
+    counts += [f"{data.val:,} for validation"] * (data.val is not None)
+    counts += [f"{int(images):,} in test set {name}" for name, images in data.tests.items()]
+    lines = [f"Data: {data.name}{f' ({data.fingerprint})' if data.fingerprint else ''}: {', '.join(counts)}."]
+    lines += [f"Command: `{shlex.join(study.command)}`"] * bool(study.command)
+    environment = ", ".join(f"{name} {value}" for name, value in study.environment.items())
+    lines += [f"Environment: {environment}."] * bool(environment)
+    return "\n\n".join(lines) + "\n"

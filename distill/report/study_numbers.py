@@ -1,0 +1,142 @@
+"""What is computed from a study's trials: each arm over its seeds, and each comparison with its verdict."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from densedistill.distill.report.facts import ArmFacts
+from densedistill.distill.report.study_facts import StudyArm, StudyFacts, TrialFacts
+from densedistill.distill.statistics import Comparison, Spread, Verdict, compare, give_verdict, spread
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ArmNumbers:
+    """An arm over the seeds that are done."""
+
+    arm: StudyArm
+    figures: dict[int, float]
+    """The figure that arms are compared by, by seed."""
+    compared: Spread | None
+    """Of these figures."""
+    val: Spread | None
+    test: Spread | None
+    retention: Spread | None
+    """Share of the teacher's figure, 1 = all."""
+    gap_closed: float | None
+    """(arm - control) / (teacher - control) of the means; None without the two, or where there is no gap."""
+    latency_ms: Spread | None
+    """Milliseconds for one image."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged:
+    """A comparison and what may be said of it."""
+
+    comparison: Comparison
+    verdict: Verdict
+    arm: StudyArm
+    control: StudyArm
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Numbers:
+    """Everything computed."""
+
+    where: str
+    """What the figures were measured on, such as `the test set collage`."""
+    tested: bool
+    """Whether that is a test set; else it is validation, until all trials are tested."""
+    arms: tuple[ArmNumbers, ...]
+    judged: tuple[Judged, ...]
+
+    def of(self, arm: str) -> ArmNumbers:
+        """The numbers of the arm of that name."""
+        return next(one for one in self.arms if one.arm.arm == arm)
+
+
+def compute(study: StudyFacts, *, level: float = 0.95) -> Numbers:
+    """Means, deviations, comparisons and verdicts; failed, pruned and unfinished trials count nowhere."""
+    done = [trial for arm in study.arms for trial in arm.done]
+    tested = bool(done) and all(trial.figures.test is not None for trial in done)
+    figures = {arm.arm: _by_seed(arm, lambda facts: facts.test if tested else facts.val) for arm in study.arms}
+    found = compare(figures, study.pairs, level=level)
+    name = next(iter(study.data.tests), "")
+    return Numbers(
+        where=f"the test set {name}".rstrip() if tested else "the validation split",
+        tested=tested,
+        arms=tuple(_numbers(study, arm, figures) for arm in study.arms),
+        judged=tuple(_judged(study, comparison) for comparison in found),
+    )
+
+
+def over_seeds(trials: Iterable[TrialFacts], read: Callable[[ArmFacts], float | None]) -> Spread | None:
+    """Mean and deviation of a figure over the trials that have it; None where none has."""
+    return maybe(read(trial.figures) for trial in trials)
+
+
+def maybe(values: Iterable[float | None]) -> Spread | None:
+    """The spread of the finite ones among `values`; None without any."""
+    known = [value for value in values if value is not None and math.isfinite(value)]
+    return spread(known) if known else None
+
+
+def teacher_figure(study: StudyFacts, arm: StudyArm, trial: TrialFacts) -> float | None:
+    """The test figure of the teacher of one trial: of its own run, or of the shared one."""
+    shared = next((teacher for teacher in study.teachers if teacher.key == arm.teacher), None)
+    if shared is not None:
+        return shared.figures.test
+    name = trial.figures.teacher
+    if trial.run is None or name is None:
+        return None
+    return next((other.test for other in trial.run.arms if other.arm == name), None)
+
+
+def _by_seed(arm: StudyArm, read: Callable[[ArmFacts], float | None]) -> dict[int, float]:
+    found = {trial.seed: read(trial.figures) for trial in arm.done}
+    return {seed: value for seed, value in found.items() if value is not None and math.isfinite(value)}
+
+
+def _numbers(study: StudyFacts, arm: StudyArm, figures: dict[str, dict[int, float]]) -> ArmNumbers:
+    teachers = [teacher_figure(study, arm, trial) for trial in arm.done]
+    kept = [
+        trial.figures.test / teacher if trial.figures.test is not None and teacher else trial.figures.retention
+        for trial, teacher in zip(arm.done, teachers, strict=True)
+    ]
+    own = figures[arm.arm]
+    test = over_seeds(arm.done, lambda facts: facts.test)
+    return ArmNumbers(
+        arm=arm,
+        figures=own,
+        compared=spread(list(own.values())) if own else None,
+        val=over_seeds(arm.done, lambda facts: facts.val),
+        test=test,
+        retention=maybe(kept),
+        gap_closed=_gap_closed(study, arm, test, maybe(teachers)),
+        latency_ms=over_seeds(arm.done, lambda facts: facts.latency_ms),
+    )
+
+
+def _gap_closed(study: StudyFacts, arm: StudyArm, own: Spread | None, teacher: Spread | None) -> float | None:
+    control = next((against for name, against in study.pairs if name == arm.arm), None)
+    if control is None or own is None or teacher is None or study.named(control).role != "control":
+        return None
+    scratch = over_seeds(study.named(control).done, lambda facts: facts.test)
+    if scratch is None:
+        return None
+    sign = 1 if study.metric.higher_is_better else -1
+    gap = sign * (teacher.mean - scratch.mean)
+    return sign * (own.mean - scratch.mean) / gap if gap > 0 else None
+
+
+def _judged(study: StudyFacts, comparison: Comparison) -> Judged:
+    arm, control = study.named(comparison.arm), study.named(comparison.against)
+    verdict = give_verdict(
+        comparison,
+        study.metric.unit,
+        higher_is_better=study.metric.higher_is_better,
+        arm=arm.label,
+        control=control.label,
+    )
+    return Judged(comparison=comparison, verdict=verdict, arm=arm, control=control)

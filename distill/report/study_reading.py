@@ -1,0 +1,142 @@
+"""Reading a study's folder: `study.json`, and beside it the runs of its trials where they are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from densedistill.distill.errors import RequestError
+from densedistill.distill.report.facts import ArmFacts, ReferenceFacts, RunFacts
+from densedistill.distill.report.reading import (
+    arm_facts,
+    data_facts,
+    holds_run,
+    metric_facts,
+    plain,
+    read_object,
+    read_run,
+    strings,
+)
+from densedistill.distill.report.study_facts import State, StudyArm, StudyFacts, TeacherFacts, TrialFacts
+from densedistill.distill.report.values import entries, fields, integer, text
+
+SCHEMA = 1
+
+
+def is_study(folder: Path) -> bool:
+    """Whether `folder` holds a study."""
+    return (folder / "study.json").is_file()
+
+
+def read_study(folder: Path) -> StudyFacts:
+    """Read a study's folder, finished or not; trials whose run folders are gone keep the figures of `study.json`.
+
+    Raises:
+        RequestError: there is no `study.json`, it cannot be read, or it is of another schema.
+    """
+    if not is_study(folder):
+        raise RequestError(
+            f"'{folder}' holds no study: there is no study.json in it; give the folder of study.py --out."
+        )
+    study = read_object(folder / "study.json")
+    if integer(study.get("schema")) != SCHEMA:
+        raise RequestError(
+            f"'{folder / 'study.json'}' is of schema {study.get('schema')}, and this version reads schema {SCHEMA}: "
+            "use the version that wrote it."
+        )
+    claim = fields(study.get("claim"))
+    arms = tuple(_arm(folder, entry) for entry in entries(study.get("arms")))
+    names = {arm.arm for arm in arms}
+    return StudyFacts(
+        folder=folder,
+        name=text(study.get("study")) or folder.name,
+        task=text(study.get("task")),
+        preset=text(study.get("preset")),
+        question=text(study.get("question")),
+        claim=text(claim.get("text")),
+        claim_source=text(claim.get("source")),
+        metric=metric_facts(fields(study.get("metric"))),
+        data=data_facts(fields(study.get("data"))),
+        axes={name: tuple(values) for name, values in fields(study.get("axes")).items() if isinstance(values, list)},
+        arms=arms,
+        pairs=_pairs(entries(study.get("arms")), names, text(study.get("control"))),
+        teachers=tuple(_teacher(folder, entry) for entry in entries(study.get("teachers"))),
+        references=references_of(trial.run for arm in arms for trial in arm.trials),
+        complete=bool(study.get("complete", all(_ended(arm) for arm in arms))),
+        warnings=strings(study.get("warnings")),
+        notes=strings(study.get("notes")),
+        command=strings(study.get("command")),
+        environment={key: plain(value) for key, value in fields(study.get("environment")).items()},
+    )
+
+
+def references_of(runs: Iterable[RunFacts | None]) -> tuple[ReferenceFacts, ...]:
+    """The published figures beside any of `runs`, each once."""
+    return tuple(dict.fromkeys(reference for run in runs if run is not None for reference in run.references))
+
+
+def find_arm(run: RunFacts | None, arm: str) -> ArmFacts | None:
+    """The arm of that name in a run."""
+    return None if run is None else next((one for one in run.arms if one.arm == arm), None)
+
+
+def _arm(folder: Path, entry: Mapping[str, Any]) -> StudyArm:
+    name = text(entry.get("arm"))
+    return StudyArm(
+        arm=name,
+        label=text(entry.get("label")) or name,
+        role=text(entry.get("role")) or "method",
+        settings=dict(fields(entry.get("settings"))),
+        axes=dict(fields(entry.get("axes"))),
+        condition=text(entry.get("condition")),
+        teacher=text(entry.get("teacher")),
+        trials=tuple(_trial(folder, trial) for trial in entries(entry.get("trials"))),
+    )
+
+
+def _trial(folder: Path, entry: Mapping[str, Any]) -> TrialFacts:
+    name = text(entry.get("arm_in_run")) or "gen_02"
+    run = _run(folder, entry.get("run"))
+    state = text(entry.get("state"))
+    measured = find_arm(run, name) if state == "done" else None
+    return TrialFacts(
+        seed=integer(entry.get("seed")) or 0,
+        state=_state(state),
+        figures=measured or arm_facts({"arms": [{**entry, "arm": name}]})[0],
+        run=run,
+        error=text(entry.get("error")),
+        retries=integer(entry.get("retries")) or 0,
+    )
+
+
+def _teacher(folder: Path, entry: Mapping[str, Any]) -> TeacherFacts:
+    run = _run(folder, entry.get("run"))
+    stated = arm_facts({"arms": [{**entry, "arm": "gen_01"}]})[0]
+    return TeacherFacts(key=text(entry.get("key")), figures=find_arm(run, "gen_01") or stated, run=run)
+
+
+def _run(folder: Path, named: object) -> RunFacts | None:
+    """The run of a trial; None where it was not kept, or has not written anything yet."""
+    path = folder / text(named)
+    return read_run(path) if text(named) and holds_run(path) else None
+
+
+def _state(value: str) -> State:
+    return next((state for state in get_args(State) if state == value), "waiting")
+
+
+def _pairs(arms: Sequence[Mapping[str, Any]], names: set[str], control: str) -> tuple[tuple[str, str], ...]:
+    """Each arm with what it stands against: what it names, else the study's control."""
+    found = []
+    for entry in arms:
+        arm, against = text(entry.get("arm")), text(entry.get("against"))
+        if not against and text(entry.get("role")) != "control" and "against" not in entry:
+            against = control
+        if against in names and against != arm:
+            found.append((arm, against))
+    return tuple(found)
+
+
+def _ended(arm: StudyArm) -> bool:
+    return all(trial.state in ("done", "failed", "pruned") for trial in arm.trials)

@@ -1,0 +1,236 @@
+"""The tables of a study's report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from densedistill.distill.report import words
+from densedistill.distill.report.comparison_table import comparisons_sheet
+from densedistill.distill.report.configurations import differing, experiment, written
+from densedistill.distill.report.facts import ArmFacts
+from densedistill.distill.report.sheets import Cell, Sheet, cell, spread_cell
+from densedistill.distill.report.study_facts import StudyArm, StudyFacts
+from densedistill.distill.report.study_numbers import ArmNumbers, Numbers, over_seeds
+from densedistill.distill.statistics import Spread
+
+
+def study_sheets(study: StudyFacts, numbers: Numbers) -> list[Sheet]:
+    """Every table that has something to say, in the order of the page."""
+    sheets = [
+        arms_sheet(study, numbers),
+        comparisons_sheet(study, numbers),
+        seeds_sheet(study, numbers),
+        *metric_sheets(study),
+        fidelity_sheet(study),
+        settings_sheet(study),
+        trials_sheet(study),
+        references_sheet(study),
+    ]
+    return [sheet for sheet in sheets if sheet is not None and sheet.rows]
+
+
+def arms_sheet(study: StudyFacts, numbers: Numbers) -> Sheet:
+    """One row for each arm: its size, what it reached, and at which cost."""
+    metric = words.in_unit(study.metric.name, study.metric.unit)
+    retained = any(one.retention for one in numbers.arms)
+    closed = any(one.gap_closed is not None for one in numbers.arms)
+    heads = ["arm", "network", "seeds", "parameters", f"val {metric}", f"test {metric}"]
+    heads += ["retention"] * retained + ["gap closed"] * closed + ["time", "images/s"]
+    rows = []
+    for one in numbers.arms:
+        row = [
+            Cell(one.arm.label),
+            Cell(_network(one.arm)),
+            Cell(f"{len(one.arm.done)} of {len(one.arm.trials)}", len(one.arm.done)),
+            _parameters(one.arm),
+            spread_cell(one.val, study.metric.unit),
+            spread_cell(one.test, study.metric.unit),
+        ]
+        row += [_share(one.retention)] if retained else []
+        row += [Cell(words.share(one.gap_closed), one.gap_closed)] if closed else []
+        row += _cost(one)
+        rows.append(tuple(row))
+    return Sheet(
+        name="arms",
+        title="Arms",
+        note=_arms_note(numbers),
+        heads=tuple(heads),
+        texts=2,
+        rows=tuple(rows),
+    )
+
+
+def seeds_sheet(study: StudyFacts, numbers: Numbers) -> Sheet:
+    """The figures that the comparisons rest on, arm by seed."""
+    seeds = sorted({trial.seed for arm in study.arms for trial in arm.trials})
+    rows = []
+    for one in numbers.arms:
+        states = {trial.seed: trial.state for trial in one.arm.trials}
+        cells = [
+            cell(one.figures[seed], study.metric.unit)
+            if seed in one.figures
+            else Cell(states.get(seed, words.ABSENT).replace("done", words.ABSENT))
+            for seed in seeds
+        ]
+        rows.append((Cell(one.arm.label), *cells, spread_cell(one.compared, study.metric.unit)))
+    return Sheet(
+        name="seeds",
+        title=f"{words.title(study.metric.name)} by seed",
+        note=f"Measured on {numbers.where}{f', in {study.metric.unit}' if study.metric.unit else ''}.",
+        heads=("arm", *(f"seed {seed}" for seed in seeds), "mean ± std"),
+        rows=tuple(rows),
+    )
+
+
+def metric_sheets(study: StudyFacts) -> list[Sheet]:
+    """Every metric on every test set, over seeds."""
+    sheets = []
+    for test in dict.fromkeys(name for facts in _facts(study) for name in facts.tests):
+        names = list(dict.fromkeys(name for facts in _facts(study) for name in facts.tests.get(test, {})))
+        if len(names) < 2 and len(study.data.tests) < 2:
+            continue
+        units = {name: study.metric.unit if name == study.metric.name else words.unit_of(name) for name in names}
+        rows = tuple(
+            (Cell(arm.label), *(spread_cell(_metric(arm, test, name), units[name]) for name in names))
+            for arm in study.arms
+            if arm.done
+        )
+        heads = ("arm", *(words.in_unit(name, units[name]) for name in names))
+        sheets.append(Sheet(name=f"metrics-{test}", title=f"Every metric on {test}", heads=heads, rows=rows))
+    return sheets
+
+
+def fidelity_sheet(study: StudyFacts) -> Sheet | None:
+    """How closely students follow their teachers."""
+    names = list(dict.fromkeys(name for facts in _facts(study) for name in facts.fidelity))
+    if not names:
+        return None
+    rows = tuple(
+        (Cell(arm.label), *(spread_cell(_fidelity(arm, name), words.unit_of(name)) for name in names))
+        for arm in study.arms
+        if any(trial.figures.fidelity for trial in arm.done)
+    )
+    heads = ("arm", *(words.in_unit(name, words.unit_of(name)) for name in names))
+    return Sheet(name="fidelity", title="Fidelity to the teacher", heads=heads, rows=rows)
+
+
+def settings_sheet(study: StudyFacts) -> Sheet | None:
+    """The fields of the resolved configurations in which arms differ."""
+    configs = [_config(arm) for arm in study.arms]
+    told = [(arm, config) for arm, config in zip(study.arms, configs, strict=True) if config]
+    names = differing([config for _, config in told])
+    if not names:
+        return None
+    rows = tuple(
+        (Cell(name), *(Cell(written(config.get(name)) or words.ABSENT) for _, config in told)) for name in names
+    )
+    heads = ("field", *(arm.label for arm, _ in told))
+    return Sheet(
+        name="configurations",
+        title="Differences of the configurations",
+        note="Every field of the resolved configurations that is not the same in all arms.",
+        heads=heads,
+        texts=len(heads),
+        rows=rows,
+    )
+
+
+def trials_sheet(study: StudyFacts) -> Sheet | None:
+    """Trials that failed, were pruned or repeated, and those that have not run."""
+    told = [
+        tuple(
+            Cell(part)
+            for part in (arm.label, str(trial.seed), trial.state, str(trial.retries), trial.error or words.ABSENT)
+        )
+        for arm in study.arms
+        for trial in arm.trials
+        if trial.state != "done" or trial.retries
+    ]
+    if not told:
+        return None
+    return Sheet(
+        name="trials",
+        title="Trials that did not simply finish",
+        heads=("arm", "seed", "state", "retries", "why"),
+        texts=5,
+        rows=tuple(told),
+    )
+
+
+def references_sheet(study: StudyFacts) -> Sheet | None:
+    """Published figures, none of them measured here."""
+    if not study.references:
+        return None
+    named = words.roles([], [reference.arm for reference in study.references])
+    rows = []
+    for reference in study.references:
+        metric = reference.metric or study.metric.name
+        unit = study.metric.unit if metric == study.metric.name else words.unit_of(metric)
+        source = " ".join(part for part in (reference.source, reference.note) if part)
+        rows.append(
+            (
+                Cell(named[reference.arm]),
+                Cell(words.in_unit(metric, unit)),
+                Cell(reference.split),
+                Cell(source),
+                cell(reference.value, unit),
+            )
+        )
+    return Sheet(
+        name="references",
+        title="Figures of the reference",
+        note="Reported by the sources named here, on their data and with their training. None was measured here.",
+        heads=("arm", "metric", "split", "source", "value"),
+        texts=4,
+        rows=tuple(rows),
+    )
+
+
+def _cost(one: ArmNumbers) -> list[Cell]:
+    seconds = over_seeds(one.arm.done, lambda facts: facts.seconds)
+    rate = over_seeds(one.arm.done, lambda facts: facts.images_per_second)
+    return [
+        Cell(words.duration(seconds.mean if seconds else None), seconds.mean if seconds else None),
+        Cell(words.rate(rate.mean if rate else None), rate.mean if rate else None),
+    ]
+
+
+def _arms_note(numbers: Numbers) -> str:
+    seeds = {one.compared.count for one in numbers.arms if one.compared is not None}
+    deviation = "" if seeds <= {1} else "Mean ± standard deviation over seeds. "
+    told = "Selected on validation; each test set is evaluated once, at the end. Time and images/s are of training."
+    return f"{deviation}{told}"
+
+
+def _share(spread: Spread | None) -> Cell:
+    if spread is None:
+        return Cell(words.ABSENT)
+    about = "" if spread.std is None else f" ± {100 * spread.std:.1f}"
+    return Cell(f"{100 * spread.mean:.1f}{about} %", spread.mean)
+
+
+def _parameters(arm: StudyArm) -> Cell:
+    count = next((trial.figures.params for trial in arm.trials if trial.figures.params is not None), None)
+    return Cell(words.parameters(count), count)
+
+
+def _network(arm: StudyArm) -> str:
+    return next((trial.figures.network for trial in arm.trials if trial.figures.network), words.ABSENT)
+
+
+def _facts(study: StudyFacts) -> Sequence[ArmFacts]:
+    return [trial.figures for arm in study.arms for trial in arm.done]
+
+
+def _metric(arm: StudyArm, test: str, name: str) -> Spread | None:
+    return over_seeds(arm.done, lambda facts: facts.tests.get(test, {}).get(name))
+
+
+def _fidelity(arm: StudyArm, name: str) -> Spread | None:
+    return over_seeds(arm.done, lambda facts: facts.fidelity.get(name))
+
+
+def _config(arm: StudyArm) -> dict[str, object]:
+    """The resolved configuration of an arm's first run; without a run, the settings that the study names."""
+    run = next((trial.run for trial in arm.trials if trial.run is not None and trial.run.config), None)
+    return experiment(run.config) if run is not None else dict(arm.settings)

@@ -27,7 +27,7 @@ from densedistill.distill.progress import RunLog, SilentLog
 from densedistill.distill.recipe import FROZEN, Recipe
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import Precision, start_runtime
-from densedistill.distill.spec import NetworkSpec, Preset, TaskSpec
+from densedistill.distill.spec import NetworkSpec, Preset, TaskSpec, no_benchmark
 from densedistill.tasks import get
 
 Kind = Literal["cls", "edges", "sr"]
@@ -166,6 +166,7 @@ def tiny_spec(kind: Kind) -> TaskSpec:
         name=f"tiny_{kind}",
         presets={"demo": preset},
         load_data=lambda options: make_data(kind, options),
+        benchmark=no_benchmark,
         network_arguments=lambda _name, _options, _data: {},
         taps=lambda _name: taps,
     )
@@ -206,7 +207,7 @@ def same_bytes(first: Path, second: Path) -> bool:
 
 def untimed(line: Mapping[str, Any]) -> dict[str, Any]:
     """A line of metrics, or an arm of a result, without what depends on the machine's speed."""
-    timing = ("seconds", "images_per_second", "peak_memory_mb")
+    timing = ("seconds", "images_per_second", "peak_memory_mb", "latency_ms")
     return {key: value for key, value in line.items() if key not in timing}
 
 

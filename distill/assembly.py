@@ -141,6 +141,12 @@ class Assembler:
 
     def _arguments(self, plan: ArmPlan, spec: NetworkSpec) -> dict[str, Any]:
         derived = self.resolved.spec.network_arguments(spec.name, self.resolved.options, self.data_for(plan))
+        for name in self.resolved.spec.decided:
+            if name in derived and spec.arguments.get(name, derived[name]) != derived[name]:
+                raise RequestError(
+                    f"{plan.name}, '{spec.name}', is given {name}={spec.arguments[name]}, and for data set "
+                    f"'{self.data.name}' it must be {derived[name]}: leave it out of the network's arguments"
+                )
         return {**derived, **spec.arguments}
 
     def network_of(self, arm: str) -> nn.Module:

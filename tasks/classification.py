@@ -155,6 +155,7 @@ def classification() -> TaskSpec:
         datasets=classification_names(),
         load_data=load_classification,
         network_arguments=network_arguments,
+        decided=("num_classes",),
         predict=predict,
         finish=finish,
         fidelity=class_fidelity,

@@ -13,7 +13,7 @@ from densedistill.distill.losses import ContrastiveDistillation, OnImages
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.spec import Method, Needs, TermContext
 from densedistill.tasks.methods.building import beside_labels, only_labels, pairs, taught_term
-from densedistill.tasks.methods.parameters import Positive, Weight, Weighted
+from densedistill.tasks.methods.parameters import Temperature, Weight, Weighted
 
 
 class Contrast(Weighted):
@@ -29,7 +29,7 @@ class Contrast(Weighted):
     """Drawn for each image and step."""
     negatives_from: Literal["other-classes", "other-images"] = "other-classes"
     """Which images an image is contrasted with."""
-    temperature: Positive = 0.07
+    temperature: Temperature = 0.07
     momentum: float = Field(default=0.5, ge=0, lt=1)
     """Share of what is remembered of an image that stays when it comes again."""
 

@@ -17,7 +17,7 @@ from densedistill.tasks.methods.building import (
     student_features,
     taught_term,
 )
-from densedistill.tasks.methods.parameters import Positive, Weight, Weighted
+from densedistill.tasks.methods.parameters import Positive, Temperature, Weight, Weighted
 
 
 class OneForAll(Weighted):
@@ -26,7 +26,7 @@ class OneForAll(Weighted):
     stage_weight: Weight = 1.0
     gamma: Positive = 1.0
     """Above 1 it leans towards the label where the teacher is sure of it; the paper goes up to 1.6."""
-    temperature: Positive = 1.0
+    temperature: Temperature = 1.0
 
 
 def ofa_terms(parameters: OneForAll, context: TermContext) -> Sequence[LossTerm]:

@@ -29,7 +29,7 @@ from densedistill.tasks.methods.building import (
     taught_term,
     warmed_up,
 )
-from densedistill.tasks.methods.parameters import Blended, Epochs, Labels, Positive, Weight, Weighted
+from densedistill.tasks.methods.parameters import Blended, Epochs, Labels, Positive, Temperature, Weight, Weighted
 
 _NON_TARGET = (
     "{} needs three classes or more, because with a single class beside the target its non-target term is always 0, "
@@ -40,7 +40,7 @@ _NON_TARGET = (
 class SoftTargets(Blended):
     """Parameters of `kd`: α·T²·KL(teacher ‖ student) + (1 - α)·CE."""
 
-    temperature: Positive = 4.0
+    temperature: Temperature = 4.0
 
 
 class Decoupled(Labels):
@@ -50,7 +50,7 @@ class Decoupled(Labels):
     """Of the target class against all others; α in the paper."""
     nckd_weight: Weight = 8.0
     """Of the other classes among themselves; β in the paper."""
-    temperature: Positive = 4.0
+    temperature: Temperature = 4.0
     warmup_epochs: Epochs = 20
     """Over which the term grows; 0 for none."""
 
@@ -60,7 +60,7 @@ class Standardised(Weighted):
 
     weight: Weight = 9.0
     hard_weight: Weight = 0.1
-    temperature: Positive = 2.0
+    temperature: Temperature = 2.0
 
 
 class StandardisedDecoupled(Decoupled):
@@ -68,7 +68,7 @@ class StandardisedDecoupled(Decoupled):
 
     tckd_weight: Weight = 9.0
     nckd_weight: Weight = 72.0
-    temperature: Positive = 2.0
+    temperature: Temperature = 2.0
 
 
 class Correlated(Weighted):
@@ -78,7 +78,7 @@ class Correlated(Weighted):
     """Of the classes of an image."""
     intra_weight: Weight = 2.0
     """Of the images of a class."""
-    temperature: Positive = 4.0
+    temperature: Temperature = 4.0
 
 
 class MultiLevel(Weighted):
@@ -86,7 +86,7 @@ class MultiLevel(Weighted):
 
     weight: Weight = 0.9
     hard_weight: Weight = 0.1
-    temperatures: tuple[Positive, ...] = Field(default=(2.0, 3.0, 4.0, 5.0, 6.0), min_length=1)
+    temperatures: tuple[Temperature, ...] = Field(default=(2.0, 3.0, 4.0, 5.0, 6.0), min_length=1)
     standardised: bool = False
     """Standardise both networks' logits first (LSKD on MLKD; the paper then takes a weight of 9)."""
 
@@ -96,7 +96,7 @@ class Normalised(Weighted):
 
     gamma: Weight = 1.5
     """Of the non-target part."""
-    temperature: Positive = 1.0
+    temperature: Temperature = 1.0
     """Of the non-target part."""
 
 
@@ -104,13 +104,13 @@ class Transformed(Weighted):
     """Parameters of `wttm`. The paper tunes both for each pair; these are the ones its code's examples have."""
 
     weight: Weight = 4.0
-    temperature: Positive = 5.0
+    temperature: Temperature = 5.0
 
 
 class Curriculum(Blended):
     """Parameters of `ctkd`."""
 
-    start: Positive = 1.0
+    start: Temperature = 1.0
     """Lower bound of the temperature."""
     span: Positive = 20.0
     """Upper bound minus lower bound."""

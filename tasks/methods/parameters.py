@@ -4,16 +4,33 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, Field
+from pydantic import AfterValidator, BaseModel, Field
 
+from densedistill.distill.losses.checks import check_fraction, check_temperature
 from densedistill.distill.recipe import FROZEN
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """0 leaves the term out."""
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-"""A temperature or an exponent."""
-Share = Annotated[float, Field(ge=0, le=1)]
+"""An exponent, a variance or a length."""
 Epochs = Annotated[int, Field(ge=0)]
+
+
+def _temperature(value: float) -> float:
+    check_temperature(value)
+    return value
+
+
+def _share(value: float) -> float:
+    check_fraction("the teacher's share", value)
+    return value
+
+
+# The losses' own checks, since a bound alone would not say why it is there.
+Temperature = Annotated[float, AfterValidator(_temperature)]
+"""T > 0, by which logits are divided."""
+Share = Annotated[float, AfterValidator(_share)]
+"""α, in [0, 1]."""
 
 
 class Labels(BaseModel):

@@ -165,8 +165,8 @@ def test_given_taps_are_used(tiny: ModuleType, tmp_path: Path, plain: Path) -> N
         ({"method.also.at.wieght": 1.0}, "method.also.at.wieght"),
         ({"method.also.at.weight": -1.0}, "method.also.at.weight=-1.0: input should be greater than or equal to 0"),
         ({"method.also": ["at"]}, "method.also=['at']: must map names"),
-        ({"method.temperature": 0.0}, "method.temperature=0.0: input should be greater than 0"),
-        ({"method.alpha": 1.5}, "method.alpha=1.5: input should be less than or equal to 1"),
+        ({"method.temperature": 0.0}, "method.temperature=0.0: temperature 0.0 is no divisor for logits"),
+        ({"method.alpha": 1.5}, "method.alpha=1.5: the teacher's share 1.5 is no share of a whole"),
     ],
 )
 def test_wrong_methods_are_named(tiny: ModuleType, settings: dict[str, Any], message: str) -> None:

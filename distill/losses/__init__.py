@@ -8,7 +8,9 @@ from densedistill.distill.losses.feature_hint import HintRegression, hint_loss
 from densedistill.distill.losses.feature_reused import ReusedClassifier, simkd_loss
 from densedistill.distill.losses.feature_terms import OnFeatures, OnHeads, OnImages, OnStages, ReadAs
 from densedistill.distill.losses.feature_variational import VariationalDistillation, vid_loss
-from densedistill.distill.losses.features import FeatureMatching, as_map, feature_mse, to_smaller
+from densedistill.distill.losses.features import FeatureMatching, as_map, feature_mse, pooled_cosine, to_smaller
+from densedistill.distill.losses.image_contrast import ContrastedImages, contrast_ratio
+from densedistill.distill.losses.image_frequency import TaughtFrequencies, frequency_l1
 from densedistill.distill.losses.images import Perceptual, l1, perceptual_l1
 from densedistill.distill.losses.logit_labelled import mixed_dkd_loss, nkd_loss, ofa_loss
 from densedistill.distill.losses.logit_relations import dist_loss, mlkd_loss
@@ -100,3 +102,4 @@ __all__ = [
     "weighted_bce",
     "wttm_loss",
 ]
+    "pooled_cosine",

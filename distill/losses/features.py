@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from densedistill.distill.errors import RequestError, unknown_name
-from densedistill.distill.losses.checks import check_same_shape
+from densedistill.distill.losses.checks import check_same_shape, check_weight
 from densedistill.distill.losses.precision import widened, without_autocast
 from densedistill.distill.outputs import Prediction, StepOutputs
+
+Projection = Literal["affine", "linear"]
+"""A 1x1 convolution with bias, or one without."""
 
 
 def feature_mse(projected: Tensor, teacher: Tensor) -> Tensor:
@@ -36,6 +40,28 @@ def feature_mse(projected: Tensor, teacher: Tensor) -> Tensor:
     """
     check_same_shape("the student's projected feature", projected, "the teacher's feature", teacher)
     return F.mse_loss(widened(projected), widened(teacher).detach())
+
+
+def pooled_cosine(projected: Tensor, teacher: Tensor) -> Tensor:
+    """1 - cosine of two feature maps averaged over their positions, mean over the batch.
+
+    The second term of Feature-KD in the code of Yaşar, "Student Capacity Moderates Knowledge Distillation
+    Effectiveness", 2026 (arXiv:2605.31191), where it has weight 0.5 beside `feature_mse`. Which channels are large in
+    an image is compared whatever their scale.
+
+    Args:
+        projected: (B, C, H, W), the student's features after its projector.
+        teacher: the same shape; a constant.
+
+    Returns:
+        Scalar in [0, 2], dimensionless; 1 for a map whose averages are all 0.
+
+    Raises:
+        RequestError: shapes that differ.
+    """
+    check_same_shape("the student's projected feature", projected, "the teacher's feature", teacher)
+    mine_BC, theirs_BC = (widened(feature).mean(dim=(2, 3)) for feature in (projected, teacher.detach()))
+    return (1 - F.cosine_similarity(mine_BC, theirs_BC, dim=1)).mean()
 
 
 def as_map(feature: Tensor, like: Tensor) -> Tensor:
@@ -86,8 +112,8 @@ def to_smaller(student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
 class FeatureMatching(nn.Module):
     """Mean squared distance from the student's projected features to the teacher's, mean over pairs of taps.
 
-    Owns a 1x1 convolution with bias for each pair; the objective gives them to the optimizer. Features may be
-    maps (B, C, H, W) or tokens (B, L, C), see `as_map`, and of different strides, see `to_smaller`.
+    Owns a 1x1 convolution for each pair; the objective gives them to the optimizer. Features may be maps (B, C, H, W)
+    or tokens (B, L, C), see `as_map`, and of different strides, see `to_smaller`.
     """
 
     def __init__(
@@ -96,6 +122,9 @@ class FeatureMatching(nn.Module):
         student_channels: Sequence[int],
         teacher_channels: Sequence[int],
         seed: int = 0,
+        *,
+        cosine_weight: float = 0.0,
+        projection: Projection = "affine",
     ) -> None:
         """Build the projectors from a generator of their own, so that no other initialisation changes.
 
@@ -103,17 +132,21 @@ class FeatureMatching(nn.Module):
             pairs: (student's tap, teacher's tap), names as in `Prediction.taps`.
             student_channels: channels C of the student's tap in each pair.
             teacher_channels: channels C of the teacher's tap in each pair.
-            seed: gives the projectors' weights: normal, variance 1 / student channels; biases start at 0.
+            seed: gives the projectors' weights.
+            cosine_weight: weight of `pooled_cosine` beside each pair's squared distance, >= 0.
+            projection: `affine` has weights of variance 1 / student channels, normal, and biases that start at 0;
+                `linear` has Glorot's uniform weights and no bias, as the capacity study has them.
 
         Raises:
-            RequestError: no pair, as many channel counts as pairs are not given, or a count below 1.
+            RequestError: no pair, as many channel counts as pairs are not given, a count below 1, or a weight below 0.
         """
         super().__init__()
         _check_pairs(pairs, student_channels, teacher_channels)
-        self.pairs = tuple(pairs)
+        check_weight("cosine_weight", cosine_weight)
+        self.pairs, self.cosine_weight = tuple(pairs), cosine_weight
         generator = torch.Generator().manual_seed(seed)
         self.projectors = nn.ModuleList(
-            _projector(channels, wanted, generator)
+            _projector(channels, wanted, generator, projection)
             for channels, wanted in zip(student_channels, teacher_channels, strict=True)
         )
 
@@ -125,17 +158,19 @@ class FeatureMatching(nn.Module):
         """
         taught = outputs.taught()
         losses = [
-            _pair_loss(projector, _tap(outputs.student, mine), _tap(taught, theirs))
+            _pair_loss(projector, _tap(outputs.student, mine), _tap(taught, theirs), self.cosine_weight)
             for projector, (mine, theirs) in zip(self.projectors, self.pairs, strict=True)
         ]
         return torch.stack(losses).mean()
 
 
-def _pair_loss(projector: nn.Module, student: Tensor, teacher: Tensor) -> Tensor:
+def _pair_loss(projector: nn.Module, student: Tensor, teacher: Tensor, cosine_weight: float) -> Tensor:
     wide_student, wide_teacher = widened(student), widened(teacher).detach()
     small_student, small_teacher = to_smaller(as_map(wide_student, teacher), as_map(wide_teacher, student))
     with without_autocast(student):
-        return feature_mse(_projected(projector, small_student), small_teacher)
+        projected = _projected(projector, small_student)
+        distance = feature_mse(projected, small_teacher)
+        return distance + cosine_weight * pooled_cosine(projected, small_teacher) if cosine_weight else distance
 
 
 def _projected(projector: nn.Module, feature: Tensor) -> Tensor:
@@ -159,9 +194,13 @@ def _tap(prediction: Prediction, name: str) -> Tensor:
     return prediction.taps[name]
 
 
-def _projector(channels: int, wanted: int, generator: torch.Generator) -> nn.Conv2d:
+def _projector(channels: int, wanted: int, generator: torch.Generator, projection: Projection) -> nn.Conv2d:
     # Through the meta device, where the layer's own initialisation draws nothing from the global generator.
-    projector = nn.Conv2d(channels, wanted, kernel_size=1, device="meta").to_empty(device="cpu")
+    biased = projection == "affine"
+    projector = nn.Conv2d(channels, wanted, kernel_size=1, bias=biased, device="meta").to_empty(device="cpu")
+    if not biased:
+        nn.init.xavier_uniform_(projector.weight, generator=generator)
+        return projector
     nn.init.kaiming_normal_(projector.weight, nonlinearity="linear", generator=generator)
     nn.init.zeros_(projector.get_parameter("bias"))
     return projector

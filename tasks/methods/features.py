@@ -15,6 +15,7 @@ from densedistill.distill.losses import (
     VariationalDistillation,
     attention_loss,
 )
+from densedistill.distill.losses.features import Projection
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.spec import Method, Needs, TermContext
 from densedistill.tasks.methods.building import beside_labels, blended, only_labels, pairs, taught_term, warmed_up
@@ -48,9 +49,14 @@ class Review(Weighted):
 
 
 class Matching(Blended):
-    """Parameters of `feature`."""
+    """Parameters of `feature`: the plain squared distance. The capacity study's own code has cosine_weight 0.5 and
+    linear projectors, which the presets `capacity-…-feature` take."""
 
     alpha: Share = 0.5
+    cosine_weight: Weight = 0.0
+    """Of 1 - cosine of the averaged maps, beside each stage's squared distance."""
+    projector: Projection = "affine"
+    """A 1x1 convolution with bias (`affine`), or without and with Glorot's weights (`linear`)."""
 
 
 def fitnet_terms(parameters: Hint, context: TermContext) -> Sequence[LossTerm]:
@@ -105,6 +111,8 @@ def feature_terms(parameters: Matching, context: TermContext) -> Sequence[LossTe
         [mine.channels for mine, _theirs in paired],
         [theirs.channels for _mine, theirs in paired],
         context.seed,
+        cosine_weight=parameters.cosine_weight,
+        projection=parameters.projector,
     )
     return blended(parameters, "feature", ReadAs(paired, matching))
 

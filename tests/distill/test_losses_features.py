@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.losses import FeatureMatching, as_map, feature_mse, to_smaller
+from densedistill.distill.losses import FeatureMatching, as_map, feature_mse, pooled_cosine, to_smaller
 from densedistill.distill.objective import LossTerm, Objective
 from densedistill.distill.outputs import Prediction, StepOutputs
 
@@ -40,6 +42,45 @@ def test_loss_equals_a_matrix_product_by_hand() -> None:
     weight, bias = (parameter.detach() for parameter in matching.projectors[0].parameters())
     projected = torch.einsum("oc,bchw->bohw", weight[:, :, 0, 0], student) + bias[:, None, None]
     torch.testing.assert_close(matching(step({"a": student}, {"b": teacher})), (projected - teacher).square().mean())
+
+
+def test_pooled_cosine_by_hand_and_at_its_bounds() -> None:
+    student = torch.tensor([[[[1.0, 5.0]], [[0.0, 0.0]]], [[[2.0, 0.0]], [[0.0, 2.0]]]])
+    teacher = torch.tensor([[[[0.0, 0.0]], [[7.0, 1.0]]], [[[1.0, 1.0]], [[1.0, 1.0]]]]).requires_grad_()
+    assert student.shape == (2, 2, 1, 2)
+    student.requires_grad_()
+    loss = pooled_cosine(student, teacher)
+    loss.backward()
+    assert loss.item() == pytest.approx((1 - 0 + 1 - 1) / 2)
+    assert teacher.grad is None
+    feature = noise(3, 5, 4, 4)
+    assert pooled_cosine(feature, 7.5 * feature).item() == pytest.approx(0, abs=1e-6)
+    assert pooled_cosine(feature, -feature).item() == pytest.approx(2, abs=1e-6)
+    assert pooled_cosine(torch.zeros(1, 2, 2, 2), noise(1, 2, 2, 2)).item() == 1
+    with pytest.raises(RequestError, match="whose shapes agree"):
+        pooled_cosine(feature, feature[:, :, :2])
+
+
+def test_pooled_cosine_s_gradient_matches_finite_differences() -> None:
+    teacher = noise(2, 3, 2, 2, seed=1).double()
+    assert torch.autograd.gradcheck(
+        lambda tap: pooled_cosine(tap, teacher), noise(2, 3, 2, 2).double().requires_grad_()
+    )
+
+
+def test_the_capacity_study_s_loss_is_the_distance_and_half_of_the_cosine() -> None:
+    """Its projectors have no bias, so the whole loss can be written with matrices."""
+    matching = FeatureMatching([("a", "b")], [2], [3], seed=4, cosine_weight=0.5, projection="linear")
+    (weight,) = matching.projectors[0].parameters()
+    student, teacher = noise(2, 2, 4, 4).double(), noise(2, 3, 4, 4, seed=1).double()
+    projected = torch.einsum("oc,bchw->bohw", weight[:, :, 0, 0].double(), student)
+    mine, theirs = projected.mean(dim=(2, 3)), teacher.mean(dim=(2, 3))
+    cosine = (mine * theirs).sum(dim=1) / (mine.norm(dim=1) * theirs.norm(dim=1))
+    expected = (projected - teacher).square().mean() + 0.5 * (1 - cosine).mean()
+    torch.testing.assert_close(matching.double()(step({"a": student}, {"b": teacher})), expected)
+    assert weight.abs().max() <= math.sqrt(6 / 5)
+    wide = FeatureMatching([("a", "b")], [100], [300], projection="linear").projectors[0].get_parameter("weight")
+    assert wide.std().item() == pytest.approx(math.sqrt(2 / 400), rel=0.02)
 
 
 def test_pairs_count_alike_whatever_their_size() -> None:

@@ -18,7 +18,8 @@ from densedistill.datasets.base import DataError
 from densedistill.datasets.decoding import read_bytes
 from densedistill.datasets.labelled import ClassificationSource, LabelledImages, PixelImages, running_ids
 
-_SIZE = 32
+NATIVE_SIZE = 32
+"""Height and width that the images have, or are customarily used at, in pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -139,7 +140,6 @@ def _from_pickles(layout: _Layout, files: Mapping[str, bytes], origin: Path) -> 
         train=_part(layout, [content[name] for name in layout.train], "train"),
         tests={layout.name: _part(layout, [content[layout.test]], "test")},
         digest=digest.hexdigest(),
-        native_size=_SIZE,
         normalisation=layout.normalisation,
     )
 
@@ -150,12 +150,12 @@ def _check(layout: _Layout, batch: Mapping[str, Any], classes: int, name: str) -
     sound = (
         isinstance(rows, np.ndarray)
         and rows.dtype == np.uint8
-        and rows.shape == (len(labels), 3 * _SIZE * _SIZE)
+        and rows.shape == (len(labels), 3 * NATIVE_SIZE * NATIVE_SIZE)
         and all(isinstance(label, int) and 0 <= label < classes for label in labels)
     )
     if not sound:
         raise DataError(
-            f"{name} does not hold labelled {_SIZE}x{_SIZE} images of {classes} classes; "
+            f"{name} does not hold labelled {NATIVE_SIZE}x{NATIVE_SIZE} images of {classes} classes; "
             "fetch the authors' archive again"
         )
 
@@ -163,7 +163,7 @@ def _check(layout: _Layout, batch: Mapping[str, Any], classes: int, name: str) -
 def _part(layout: _Layout, batches: list[dict[str, Any]], split: str) -> LabelledImages:
     rows = np.concatenate([batch["data"] for batch in batches])
     labels = np.concatenate([np.array(batch[layout.label_key], dtype=np.int64) for batch in batches])
-    pixels = torch.from_numpy(rows.reshape(-1, 3, _SIZE, _SIZE))
+    pixels = torch.from_numpy(rows.reshape(-1, 3, NATIVE_SIZE, NATIVE_SIZE))
     return LabelledImages(PixelImages(pixels), running_ids(split, len(labels)), labels)
 
 
@@ -177,7 +177,6 @@ def _from_jpeg(layout: _Layout, folder: Path) -> ClassificationSource:
         train=encoded_by_folder([train], classes),
         tests={layout.name: encoded_by_folder([test], classes)},
         digest=joint_digest([train, test]),
-        native_size=_SIZE,
         normalisation=layout.normalisation,
         notes=("JPEG re-encoding",),
     )

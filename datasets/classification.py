@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from densedistill.datasets import cifar, imagefolder, photo_crops, tiny_imagenet
 from densedistill.datasets.augment import ClassificationAugmentation, ColorJitter
 from densedistill.datasets.base import DataError, TaskData
 from densedistill.datasets.cifar import read_cifar10, read_cifar100
@@ -36,6 +37,7 @@ __all__ = [
     "ColorJitter",
     "Mixing",
     "classification_names",
+    "input_sizes",
     "load_classification",
 ]
 
@@ -85,6 +87,15 @@ _READERS: Mapping[str, _Reader] = {
 }
 
 
+_NATIVE_SIZES: Mapping[str, int] = {
+    "cifar10": cifar.NATIVE_SIZE,
+    "cifar100": cifar.NATIVE_SIZE,
+    "tiny-imagenet": tiny_imagenet.NATIVE_SIZE,
+    "imagefolder": imagefolder.NATIVE_SIZE,
+    "photo-crops": photo_crops.NATIVE_SIZE,
+}
+
+
 def classification_names() -> tuple[str, ...]:
     """Every data set that `load_classification` knows."""
     return tuple(_READERS)
@@ -104,6 +115,13 @@ def load_classification(options: ClassificationData) -> TaskData:
         hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
         raise DataError(f"unknown classification data '{options.name}'.{hint} Choose one of: {', '.join(_READERS)}.")
     return _prepare(_split(_READERS[options.name](options), options), options)
+
+
+def input_sizes(options: ClassificationData) -> Sizes:
+    """Sides of the inputs that `load_classification` gives, in pixels; no data is read."""
+    native = _NATIVE_SIZES[options.name]
+    student = options.input_size or native
+    return Sizes(student=student, teacher=options.teacher_size or student, native=native)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,8 +164,8 @@ def _split(source: ClassificationSource, options: ClassificationData) -> _Split:
 def _prepare(split: _Split, options: ClassificationData) -> TaskData:
     """The split as students take it and, where the teacher's input is of another size, as a teacher does."""
     source = split.source
-    student = options.input_size or source.native_size
-    sizes = Sizes(student=student, teacher=options.teacher_size or student, native=source.native_size)
+    sizes = input_sizes(options)
+    student = sizes.student
     normalisation = _normalisation(split, student)
     made = Preparation(
         split.train,

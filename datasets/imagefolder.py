@@ -19,7 +19,8 @@ _NAME = "imagefolder"
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"})
 _WHOLE_CONTENT_BYTES = 1 << 30
 _WHOLE_CONTENT_FILES = 200_000
-_SIZE = 224
+NATIVE_SIZE = 224
+"""Height and width that the images have, or are customarily used at, in pixels."""
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -65,7 +66,6 @@ def read_imagefolder(root: Path) -> ClassificationSource:
         val=labelled_files(held["val"], root) if len(held) == 2 else None,
         tests={_NAME: labelled_files(test, root)},
         digest=digest_files([train, *held.values()], root),
-        native_size=_SIZE,
         normalisation=_IMAGENET,
         notes=() if "test" in held else ("there is no test part: val serves as test",),
     )

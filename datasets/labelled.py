@@ -129,8 +129,6 @@ class ClassificationSource:
     tests: Mapping[str, LabelledImages]
     digest: str
     """SHA-256 (hexadecimal) over what the files hold."""
-    native_size: int
-    """Height and width the images have, or are customarily used at, in pixels."""
     normalisation: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     """Published mean and standard deviation per channel, of pixels in [0, 1]. None: computed from `train`."""
     embedded: bool = False

@@ -20,7 +20,8 @@ CROP = 32
 """Side of a crop in the photograph, in pixels."""
 TILE = 48
 GAP = 8
-_SIZE = 16
+NATIVE_SIZE = 16
+"""Height and width that the images have, or are customarily used at, in pixels."""
 _CROPS = {"train": 200, "val": 40, "test": 60}
 """Crops per photograph."""
 _SHARES = {"val": 0.15, "test": 0.25}
@@ -42,7 +43,6 @@ def read_photo_crops(seed: int) -> ClassificationSource:
         val=parts["val"],
         tests={"photo-crops": parts["test"]},
         digest=digest.hexdigest(),
-        native_size=_SIZE,
         embedded=True,
         notes=(
             f"{CROP}x{CROP} crops of {len(names)} photographs shipped in scikit-image and scikit-learn; the class is "

@@ -13,7 +13,8 @@ from densedistill.datasets.labelled import ClassificationSource, class_places, k
 _NAME = "tiny-imagenet"
 _OFFICIAL = "tiny-imagenet-200"
 _PACKED = "tiny_imagenet100"
-_SIZE = 64
+NATIVE_SIZE = 64
+"""Height and width that the images have, or are customarily used at, in pixels."""
 _NORMALISATION = ((0.4802, 0.4481, 0.3975), (0.2770, 0.2691, 0.2821))
 _TEST_NOTE = "the official validation part serves as test: the official test part has no labels"
 
@@ -51,7 +52,6 @@ def _official(folder: Path) -> ClassificationSource:
         train=labelled_files(train, folder),
         tests={_NAME: labelled_files(test, folder)},
         digest=digest_files([train, test], folder),
-        native_size=_SIZE,
         normalisation=_NORMALISATION,
         notes=(_TEST_NOTE,),
     )
@@ -81,7 +81,6 @@ def _packed(folder: Path) -> ClassificationSource:
         train=encoded_by_folder(train, wnids),
         tests={_NAME: encoded_by_folder([test], wnids)},
         digest=joint_digest(archives),
-        native_size=_SIZE,
         normalisation=_NORMALISATION,
         notes=(f"{len(wnids)} of Tiny-ImageNet's 200 classes", _TEST_NOTE),
     )

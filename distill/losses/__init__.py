@@ -9,8 +9,6 @@ from densedistill.distill.losses.feature_reused import ReusedClassifier, simkd_l
 from densedistill.distill.losses.feature_terms import OnFeatures, OnHeads, OnImages, OnStages, ReadAs
 from densedistill.distill.losses.feature_variational import VariationalDistillation, vid_loss
 from densedistill.distill.losses.features import FeatureMatching, as_map, feature_mse, pooled_cosine, to_smaller
-from densedistill.distill.losses.image_contrast import ContrastedImages, contrast_ratio
-from densedistill.distill.losses.image_frequency import TaughtFrequencies, frequency_l1
 from densedistill.distill.losses.images import Perceptual, l1, perceptual_l1
 from densedistill.distill.losses.logit_labelled import mixed_dkd_loss, nkd_loss, ofa_loss
 from densedistill.distill.losses.logit_relations import dist_loss, mlkd_loss
@@ -89,6 +87,7 @@ __all__ = [
     "ofa_loss",
     "perceptual_l1",
     "pkt_loss",
+    "pooled_cosine",
     "probability_mse",
     "reverse_gradient",
     "rkd_angle_loss",
@@ -102,4 +101,3 @@ __all__ = [
     "weighted_bce",
     "wttm_loss",
 ]
-    "pooled_cosine",

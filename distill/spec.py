@@ -11,6 +11,7 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
+from densedistill.distill.application import Application
 from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.features import Features, Role
 from densedistill.distill.fidelity import FidelityFunction
@@ -238,6 +239,8 @@ class TaskSpec:
     benchmark: Callable[[Any, str, EvalSet], Metric | None] = field(default=no_benchmark)
     """(data options, part, images of that part) -> a fresh second metric, too slow for every epoch. The engine asks it
     of test sets alone, when an arm is done; part is `test` or `val`. None: this set has no such figures."""
+    application: Application = Application()
+    """How its networks are applied to anybody's images; as they are, dense tasks need say nothing."""
     baselines: Callable[[Any], Mapping[str, Callable[[Tensor], Tensor]]] = field(default=no_baselines)
     """(data options) -> what an arm must beat to be worth its weights: functions from input to raw output."""
 

@@ -10,7 +10,9 @@ from torch import Tensor
 
 from densedistill.datasets.augment import ClassificationAugmentation, ColorJitter
 from densedistill.datasets.classification import ClassificationData, classification_names, load_classification
+from densedistill.datasets.classification_view import evaluation_view
 from densedistill.datasets.mixing import Mixing
+from densedistill.distill.application import Application
 from densedistill.distill.data import TaskData
 from densedistill.distill.fidelity import class_fidelity
 from densedistill.distill.metrics import Accuracy
@@ -159,6 +161,7 @@ def classification() -> TaskSpec:
         predict=predict,
         finish=finish,
         fidelity=class_fidelity,
+        application=Application(view=evaluation_view),
         test_time={"flip": flips, "shift": shifts},
         panels=Panels(picture=input_picture, truth=truth_cell, prediction=prediction_cell),
     )

@@ -239,7 +239,7 @@ class TaskSpec:
     benchmark: Callable[[Any, str, EvalSet], Metric | None] = field(default=no_benchmark)
     """(data options, part, images of that part) -> a fresh second metric, too slow for every epoch. The engine asks it
     of test sets alone, when an arm is done; part is `test` or `val`. None: this set has no such figures."""
-    application: Application = Application()
+    application: Application = field(default_factory=Application)
     """How its networks are applied to anybody's images; as they are, dense tasks need say nothing."""
     baselines: Callable[[Any], Mapping[str, Callable[[Tensor], Tensor]]] = field(default=no_baselines)
     """(data options) -> what an arm must beat to be worth its weights: functions from input to raw output."""

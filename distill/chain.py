@@ -217,6 +217,7 @@ class Chain(CachingAssembler):
             "speed": {"teacher": None if assembled.arm.teacher is None else assembled.arm.teacher.path()},
             **counters,
             "peak_memory_mb": round(peak_megabytes(self.runtime.device), 1),
+            "latency_ms": round(self.scoring.latency_ms(network, data), 3),
             "notes": list(notes),
             "notices": list(notices),
             "environment": self.runtime.environment(),

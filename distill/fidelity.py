@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.metrics.accuracy import expected_calibration_error
+from densedistill.distill.metrics.accuracy import calibration_bins, expected_calibration_error
 
 SHARPEST, SOFTEST = 0.01, 100.0
 """Bounds of a fitted temperature, reached where the labels ask for certainty, or for no confidence at all."""
@@ -50,7 +50,8 @@ def class_fidelity(
     Returns:
         `ece` and `ece_scaled`: calibration error in 0..1 as it is, and at `fitted_temperature`, which validation
         chose; `class_accuracy`: percent by class. With a teacher, `agreement` in percent, `kl` in nats at
-        `temperature`, and the teacher's own `teacher_ece` and `teacher_ece_scaled`.
+        `temperature`, and the teacher's own `teacher_ece` and `teacher_ece_scaled`. `calibration_bins` are those of the
+        reliability diagram, as the logits are.
     """
     found: dict[str, Any] = {}
     if teacher is not None:
@@ -61,7 +62,11 @@ def class_fidelity(
     if teacher is not None:
         theirs = calibration(teacher)
         found |= {"teacher_ece": theirs["ece"], "teacher_ece_scaled": theirs["ece_scaled"]}
-    return found | {"class_accuracy": class_accuracy(own.test, classes)}
+    said = _confidence(own.test.output, own.test.target)
+    return found | {
+        "class_accuracy": class_accuracy(own.test, classes),
+        "calibration_bins": calibration_bins(*said),
+    }
 
 
 def agreement(student: Tensor, teacher: Tensor) -> float:
@@ -106,8 +111,13 @@ def calibration(scores: ArmScores) -> dict[str, float]:
 
 def calibration_error(logits: Tensor, target: Tensor) -> float:
     """Expected calibration error in 0..1, from logits (N, K) and labels (N,)."""
+    return expected_calibration_error(*_confidence(logits, target))
+
+
+def _confidence(logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """(N,) float64 each: the highest probability, and 1 where its class is the label, else 0."""
     confidence, predicted = torch.softmax(logits.double(), dim=1).max(dim=1)
-    return expected_calibration_error(confidence, (predicted == target).double())
+    return confidence, (predicted == target).double()
 
 
 def fitted_temperature(logits: Tensor, target: Tensor) -> float:

@@ -35,6 +35,7 @@ COPIED = (
     "seconds",
     "images_per_second",
     "peak_memory_mb",
+    "latency_ms",
     "notes",
 )
 

@@ -7,13 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from densedistill.distill.arm import ArmPlan
 from densedistill.distill.assembly import Assembler
 from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.evaluation import Evaluation, evaluate
 from densedistill.distill.fidelity import ArmScores, Scored
+from densedistill.distill.latency import latency_ms
 from densedistill.distill.metrics.base import Metric
 
 
@@ -49,6 +50,12 @@ class Scoring:
         said = None if main is None else _together(val.said, tests[main].said)
         figures = {name: dict(evaluation.metrics) for name, evaluation in tests.items()}
         return Scores(val=dict(val.metrics), tests=figures, said=said)
+
+    def latency_ms(self, network: nn.Module, data: TaskData) -> float:
+        """Milliseconds that `network` takes for the first validation image of `data`, by itself."""
+        network.eval()
+        image = next(data.val.batches(1, device=self.chain.runtime.device))["input"]
+        return latency_ms(lambda input_1CHW: self.spec.predict(network, input_1CHW), image)
 
     def fidelity(self, plan: ArmPlan, scores: Scores, batch_size: int) -> dict[str, Any]:
         """What the task says of `plan`'s arm beside its metric; {} where it says nothing."""

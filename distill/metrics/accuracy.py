@@ -74,6 +74,24 @@ class Accuracy:
         return as_dicts({"accuracy": 100.0 * table["top1"], "confidence": table["confidence"], "nll": table["nll"]})
 
 
+def calibration_bins(
+    confidence: Tensor, correct: Tensor, bins: int = CALIBRATION_BINS
+) -> dict[str, list[int] | list[float]]:
+    """The reliability diagram: `count`, mean `confidence` and mean `accuracy` (both 0..1, 0 in an empty bin) by bin.
+
+    Arguments and bins as of `expected_calibration_error`, which is the mean distance of the two weighted by `count`.
+    """
+    edges = torch.arange(1, bins, dtype=torch.float64) / bins
+    place_N = torch.bucketize(confidence.contiguous(), edges)
+    count = torch.bincount(place_N, minlength=bins)
+
+    def mean(values: Tensor) -> list[float]:
+        sums = torch.zeros(bins, dtype=torch.float64).index_add_(0, place_N, values.double())
+        return [round(value, 6) for value in (sums / count.clamp_min(1)).tolist()]
+
+    return {"count": count.tolist(), "confidence": mean(confidence), "accuracy": mean(correct)}
+
+
 def expected_calibration_error(confidence: Tensor, correct: Tensor, bins: int = CALIBRATION_BINS) -> float:
     """Mean distance of accuracy from confidence over bins of equal width, weighted by their images, in 0..1.
 

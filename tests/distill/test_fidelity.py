@@ -27,6 +27,7 @@ from densedistill.distill.fidelity import (
     divergence,
     fitted_temperature,
 )
+from densedistill.distill.metrics.accuracy import calibration_bins
 
 
 def noise(count: int, classes: int, seed: int) -> torch.Tensor:
@@ -52,6 +53,17 @@ def test_divergence_is_scipy_s_relative_entropy(temperature: float) -> None:
 def test_divergence_of_certain_networks_is_finite() -> None:
     sure = torch.tensor([[500.0, -500.0]])
     assert divergence(-sure, sure, 1.0) == pytest.approx(1000.0)
+
+
+def test_calibration_bins_hold_the_calibration_error() -> None:
+    logits, target = noise(200, 5, 2), torch.arange(200) % 5
+    confidence, predicted = torch.softmax(logits.double(), 1).max(1)
+    bins = calibration_bins(confidence, (predicted == target).double())
+    assert sum(bins["count"]) == 200
+    assert bins["count"] == [int(((confidence > m / 15) & (confidence <= (m + 1) / 15)).sum()) for m in range(15)]
+    gaps = zip(bins["count"], bins["confidence"], bins["accuracy"], strict=True)
+    error = sum(count * abs(right - sure) for count, sure, right in gaps) / 200
+    assert error == pytest.approx(calibration_error(logits, target), abs=1e-5)
 
 
 def test_a_fitted_temperature_has_its_closed_form() -> None:
@@ -107,7 +119,7 @@ def test_class_fidelity_puts_them_together() -> None:
         for seed in (0, 2)
     )
     alone = class_fidelity(own, None, 4.0, ("a", "b", "c"))
-    assert set(alone) == {"ece", "ece_scaled", "fitted_temperature", "class_accuracy"}
+    assert set(alone) == {"ece", "ece_scaled", "fitted_temperature", "class_accuracy", "calibration_bins"}
     taught = class_fidelity(own, teacher, 4.0, ("a", "b", "c"))
     assert {key: taught[key] for key in alone} == alone
     assert taught["kl"] == divergence(own.test.output, teacher.test.output, 4.0)

@@ -44,7 +44,7 @@ def _end(process: subprocess.Popen[str], seconds: float = 900) -> str:
 
 
 def _untimed(out: Path) -> tuple[list[Any], list[Any]]:
-    timing = ("seconds", "images_per_second", "peak_memory_mb")
+    timing = ("seconds", "images_per_second", "peak_memory_mb", "latency_ms")
     lines = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
     arms = json.loads((out / "result.json").read_text())["arms"]
     return tuple([{k: v for k, v in one.items() if k not in timing} for one in some] for some in (lines, arms))  # type: ignore[return-value]

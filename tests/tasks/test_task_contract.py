@@ -52,6 +52,7 @@ ARM = {
     "seconds": NUMBER,
     "images_per_second": NUMBER,
     "peak_memory_mb": NUMBER,
+    "latency_ms": NUMBER,
 }
 REFERENCE = {"arm": str, "value": NUMBER, "split": str, "source": str}
 ENVIRONMENT = {"torch": str, "device": str, "precision": str, "commit": (str, type(None))}

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from densedistill.distill.config import Resolved
 from densedistill.distill.data import EvalSet, TaskData
-from densedistill.distill.errors import RequestError
+from densedistill.distill.errors import RequestError, unknown_name
 from densedistill.distill.files import read_json
 from densedistill.distill.outputs import Batch
 from densedistill.distill.run_dir import RunDir
+from densedistill.distill.spec import TaskSpec
 from densedistill.distill.student import finished_arm, load_student
 from densedistill.tasks.request import RunRequest
 
@@ -59,6 +60,19 @@ def open_arm(run: Path, arm: str | None) -> FinishedArm:
         resolved=resolved,
         recorded_data=read_json(run_dir.result_file)["data"] if run_dir.result_file.is_file() else {},
     )
+
+
+def kind_of_views(spec: TaskSpec, asked: str) -> str:
+    """The kind of test-time augmentation that is asked for; the task's first where no name is given.
+
+    Raises:
+        RequestError: the task has none, or none of this name.
+    """
+    if not spec.test_time:
+        raise RequestError(f"task {spec.name} has no test-time augmentation: leave --tta out.")
+    if asked and asked not in spec.test_time:
+        raise RequestError(unknown_name(f"kind of views of task {spec.name}", asked, spec.test_time))
+    return asked or next(iter(spec.test_time))
 
 
 def check_classes(arm: FinishedArm, data: TaskData) -> None:

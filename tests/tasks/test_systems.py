@@ -72,6 +72,35 @@ def test_v2_is_the_reference_s_recipe() -> None:
     assert (augmentation.random_erasing.probability, augmentation.random_erasing.scale) == (0.25, (0.02, 0.2))
 
 
+@pytest.mark.parametrize("pair", ["50-18", "34-18", "50-34"])
+def test_capacity_s_arms_differ_in_what_the_study_asks(pair: str) -> None:
+    name = f"capacity-{pair}"
+    assert changes(f"{name}-feature", f"{name}-feature-unclipped") == {"recipe.clip_projectors"}
+    assert all(change.startswith("method.") for change in changes(name, f"{name}-feature"))
+    found = resolved(f"{name}-feature-unclipped")
+    teacher, student = (found.config.recipe_of(generation, pretrained=False) for generation in (1, 2))
+    assert (teacher.epochs, student.epochs, student.clip_norm, student.clip_projectors) == (200, 100, 1.0, False)
+    assert (found.options.name, found.options.val_size, found.options.split_seed) == ("cifar10", 5000, 0)  # type: ignore[attr-defined]
+    assert (
+        found.parameters.model_dump() | {"cosine_weight": 0.5, "projector": "linear"} == found.parameters.model_dump()
+    )
+
+
+def test_capacity_s_abstract_stands_beside_what_was_redone() -> None:
+    figures = {
+        (reference.arm, reference.value, "repository" in reference.source)
+        for reference in PRESETS["capacity-50-34-feature"].references
+    }
+    assert figures == {
+        ("gen_01", 95.36, True),
+        ("gen_02_scratch", 95.04, True),
+        ("gen_02", 95.24, True),
+        ("gen_02_scratch", 95.25, False),
+        ("gen_02", 95.55, False),
+    }
+    assert {r.arm for r in PRESETS["capacity-34-18-feature-unclipped"].references} == {"gen_01", "gen_02_scratch"}
+
+
 def test_light_students_of_the_literature_take_a_smaller_step() -> None:
     rates = {
         name: (preset.recipe.learning_rate, resolved(name).config.recipe_of(2, pretrained=False).learning_rate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-_LISTED_IN_FULL = 40
+_LISTED_IN_FULL = 80
 
 
 class NetworkError(ValueError):

@@ -19,6 +19,9 @@ from densedistill.backbones.spec import RANDOM, Built, PositiveInt
 if TYPE_CHECKING:
     from segmentation_models_pytorch.base import SegmentationModel
 
+_PYRAMID = {"p5": 32, "p4": 16, "p3": 8, "p2": 4}
+"""An FPN's levels and their strides."""
+
 
 def build(
     name: str,
@@ -59,10 +62,32 @@ def build(
         )
     except ValueError as error:
         raise NetworkError(f"network 'smp/{name}' cannot be built: {error}") from error
+    declare_stages(model, _depth(architecture, encoder_depth))
     if donor is None:
         return Built(module=model, init=RANDOM)
     model.encoder.load_state_dict(donor.state_dict())
     return Built(module=model, init=f"imagenet (smp {encoder}), decoder random")
+
+
+def declare_stages(model: nn.Module, depth: int) -> None:
+    """Say in `feature_info`, as timm's networks do, where the decoder's stages are, from coarse to fine.
+
+    Each block of a U-Net's decoder (also of Linknet's and MAnet's) and each level of an FPN's pyramid. Of other
+    architectures nothing is said: what a pass shows has to do.
+    """
+    decoder = model.get_submodule("decoder")
+    blocks = getattr(decoder, "blocks", None)
+    if isinstance(blocks, nn.ModuleList) and len(blocks) == depth:
+        modules = [f"decoder.blocks.{place}" for place in range(depth)]
+        reductions = [2 ** (depth - 1 - place) for place in range(depth)]
+    elif all(hasattr(decoder, level) for level in _PYRAMID):
+        modules = [f"decoder.{level}" for level in _PYRAMID]
+        reductions = list(_PYRAMID.values())
+    else:
+        return
+    model.__dict__["feature_info"] = [
+        {"module": module, "reduction": reduction} for module, reduction in zip(modules, reductions, strict=True)
+    ]
 
 
 def size_multiple(name: str, arguments: Mapping[str, object]) -> int:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, Field
 from torch import Tensor
 
 from densedistill.datasets.edges import EdgeData, load_edges
 from densedistill.distill.data import TaskData
-from densedistill.distill.losses import HardMaps, SoftMaps, blend
 from densedistill.distill.metrics import Dice
-from densedistill.distill.objective import LossTerm
-from densedistill.distill.recipe import FROZEN, Recipe
+from densedistill.distill.recipe import Recipe
 from densedistill.distill.spec import (
     Argument,
-    Method,
     MetricSpec,
     NetworkSpec,
     PanelCell,
@@ -25,32 +21,16 @@ from densedistill.distill.spec import (
     Preset,
     Reference,
     TaskSpec,
-    TermContext,
 )
 from densedistill.distill.test_time import mirrors
 from densedistill.tasks.edge_benchmark import benchmark
+from densedistill.tasks.methods_dense import edge_methods
 from densedistill.tasks.pictures import as_pixels, input_picture
 from densedistill.tasks.registry import register
 
 MULTIPLE = 32
 """U-Nets with five stages halve the input five times."""
 SLIM_DECODER = [64, 32, 24, 16, 8]
-
-
-class SoftMapMatching(BaseModel):
-    """Parameters of `soft-maps`: α·MSE(σ(s), σ(t)) + (1 - α)·BCE."""
-
-    model_config = FROZEN
-
-    alpha: float = Field(default=0.5, ge=0, le=1)
-    """The teacher's share."""
-    pos_weight: float = Field(default=10.0, gt=0)
-    """How many times more a missed edge pixel costs than a false one."""
-
-
-def soft_map_terms(parameters: SoftMapMatching, _context: TermContext) -> Sequence[LossTerm]:
-    """Two terms, `soft` and `hard`."""
-    return blend(parameters.alpha, taught=("soft", SoftMaps()), own=("hard", HardMaps(parameters.pos_weight)))
 
 
 def network_arguments(_name: str, _options: EdgeData, _data: TaskData) -> Mapping[str, Argument]:
@@ -131,15 +111,7 @@ def edges() -> TaskSpec:
         name="edges",
         summary="edge detection: U-Net ResNet34 → U-Net MobileNetV2, by Dice",
         metric=MetricSpec(name="dice", unit="", higher_is_better=True, make=lambda _options, _data: Dice()),
-        methods={
-            "soft-maps": Method(
-                name="soft-maps",
-                summary="the teacher's probabilities: α·MSE(σ(student), σ(teacher)) + (1 - α)·BCE(pos_weight)",
-                paper="reference 003, equations 8 and 9",
-                parameters=SoftMapMatching(),
-                terms=soft_map_terms,
-            )
-        },
+        methods=edge_methods(),
         presets={"demo": demo(), "paper": paper()},
         datasets=("collage", "bsds500", "pairs"),
         load_data=load_edges,

@@ -23,6 +23,12 @@ from densedistill.distill.losses.logit_terms import LearnedTemperature, OnLogits
 from densedistill.distill.losses.logit_transformed import wttm_loss
 from densedistill.distill.losses.logits import dkd_loss, dkd_per_image, kd_loss, mixed_cross_entropy
 from densedistill.distill.losses.maps import probability_mse, weighted_bce
+from densedistill.distill.losses.maps_affinity import affinity_loss
+from densedistill.distill.losses.maps_boundaries import boundary_weight, label_boundaries
+from densedistill.distill.losses.maps_dice import dice_loss
+from densedistill.distill.losses.maps_divergence import bernoulli_kl, channel_kl, pixel_kl
+from densedistill.distill.losses.maps_labels import IGNORED, pixel_cross_entropy
+from densedistill.distill.losses.maps_terms import MaskLoss, NearBoundaries, OnMaps, OnProbabilities, PixelLabels
 from densedistill.distill.losses.relation import pkt_loss, rkd_angle_loss, rkd_distance_loss, rkd_loss, similarity_loss
 from densedistill.distill.losses.review import AttentionFusion, ReviewDistillation, hcl_loss
 from densedistill.distill.losses.terms import (
@@ -38,6 +44,7 @@ from densedistill.distill.losses.terms import (
 )
 
 __all__ = [
+    "IGNORED",
     "AttentionFusion",
     "ContrastiveDistillation",
     "CurriculumTemperature",
@@ -49,12 +56,17 @@ __all__ = [
     "HintRegression",
     "LearnedTemperature",
     "LogitHead",
+    "MaskLoss",
+    "NearBoundaries",
     "OnFeatures",
     "OnHeads",
     "OnImages",
     "OnLogits",
+    "OnMaps",
+    "OnProbabilities",
     "OnStages",
     "Perceptual",
+    "PixelLabels",
     "ReadAs",
     "Reconstruction",
     "ReusedClassifier",
@@ -64,12 +76,17 @@ __all__ = [
     "TermFunction",
     "VariationalDistillation",
     "WarmedUp",
+    "affinity_loss",
     "aligned",
     "as_map",
     "attention_loss",
+    "bernoulli_kl",
     "blend",
+    "boundary_weight",
+    "channel_kl",
     "ctkd_loss",
     "curriculum",
+    "dice_loss",
     "dist_loss",
     "dkd_loss",
     "dkd_per_image",
@@ -79,6 +96,7 @@ __all__ = [
     "hint_loss",
     "kd_loss",
     "l1",
+    "label_boundaries",
     "mixed_cross_entropy",
     "mixed_dkd_loss",
     "mlkd_loss",
@@ -86,6 +104,8 @@ __all__ = [
     "nkd_loss",
     "ofa_loss",
     "perceptual_l1",
+    "pixel_cross_entropy",
+    "pixel_kl",
     "pkt_loss",
     "pooled_cosine",
     "probability_mse",

@@ -1,0 +1,104 @@
+"""Methods for edges and other maps whose pixels are on or off."""
+
+from __future__ import annotations
+
+import functools
+
+from torch import Tensor
+
+from densedistill.distill.losses import bernoulli_kl
+from densedistill.distill.spec import Method, Needs
+from densedistill.tasks.methods.parameters import Weight
+from densedistill.tasks.methods_dense import terms
+from densedistill.tasks.methods_dense.parameters import Blend, Bounded, Channelwise, MaskLabels, Pairwise, Softened
+
+
+class SoftMapMatching(MaskLabels, Blend):
+    """Parameters of `soft-maps`: α·MSE(σ(s), σ(t)) + (1 - α)·BCE."""
+
+
+class SoftenedMaps(MaskLabels, Softened):
+    """Parameters of `kd`: α·T²·KL(σ(t / T) ‖ σ(s / T)) + (1 - α)·BCE."""
+
+
+class DiceMatching(MaskLabels, Blend):
+    """Parameters of `dice`: α·Dice loss(σ(s), σ(t)) + (1 - α)·(BCE + dice_weight·Dice loss(σ(s), truth))."""
+
+    dice_weight: Weight = 1.0
+
+
+class NearEdges(MaskLabels, Bounded):
+    """Parameters of `boundary`."""
+
+
+class ChannelwiseMaps(MaskLabels, Channelwise):
+    """Parameters of `cwd`."""
+
+
+class PairwiseMaps(MaskLabels, Pairwise):
+    """Parameters of `affinity`."""
+
+
+class StageMatching(MaskLabels, Blend):
+    """Parameters of `feature`."""
+
+
+def _boundaries(target: Tensor) -> Tensor:
+    """An edge map is its own map of boundaries."""
+    return target
+
+
+EDGE_METHODS = (
+    Method(
+        name="soft-maps",
+        summary="the teacher's probabilities: α·MSE(σ(student), σ(teacher)) + (1 - α)·BCE(pos_weight)",
+        paper="reference 003, equations 8 and 9",
+        parameters=SoftMapMatching(),
+        terms=terms.soft_map_terms,
+    ),
+    Method(
+        name="kd",
+        summary="softened probabilities of each pixel: α·T²·KL(teacher ‖ student) of on and off + (1 - α)·BCE",
+        paper="Hinton et al. 2015, arXiv:1503.02531, section 2, for two classes at each pixel",
+        parameters=SoftenedMaps(),
+        terms=functools.partial(terms.kd_terms, divergence=bernoulli_kl),
+    ),
+    Method(
+        name="boundary",
+        summary="kd in which pixels near the truth's boundaries count more",
+        paper="weights after Ronneberger et al. 2015, arXiv:1505.04597, equation 2",
+        parameters=NearEdges(),
+        terms=functools.partial(terms.boundary_terms, divergence=bernoulli_kl, boundaries=_boundaries),
+        needs=Needs(labels=True),
+    ),
+    Method(
+        name="dice",
+        summary="Dice with the teacher's probabilities, and with the truth beside its cross-entropy",
+        paper="Milletari et al. 2016, arXiv:1606.04797, section 3; Deng et al. 2018, arXiv:1807.10097",
+        parameters=DiceMatching(),
+        terms=terms.dice_terms,
+    ),
+    Method(
+        name="cwd",
+        summary="channel-wise: where the map is high, as a distribution over its pixels",
+        paper="Shu et al., ICCV 2021, arXiv:2011.13256, section 3.2",
+        parameters=ChannelwiseMaps(),
+        terms=terms.cwd_terms,
+    ),
+    Method(
+        name="affinity",
+        summary="pair-wise: which places of an image resemble each other, on the decoder's last stage",
+        paper="Liu et al., CVPR 2019, arXiv:1903.04197, section 3.1 (pair-wise distillation)",
+        parameters=PairwiseMaps(),
+        terms=terms.affinity_terms,
+        needs=Needs(features=("last",)),
+    ),
+    Method(
+        name="feature",
+        summary="the decoder's stages through 1x1 projectors: α·mean squared difference + (1 - α)·BCE",
+        paper="FitNets, Romero et al., ICLR 2015, arXiv:1412.6550, equation 3",
+        parameters=StageMatching(),
+        terms=terms.feature_terms,
+        needs=Needs(features=("stages",), trains="projector"),
+    ),
+)

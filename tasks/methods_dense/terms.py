@@ -1,0 +1,100 @@
+"""The dense methods' terms, for any task whose parameters know their labels' term."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from densedistill.distill.losses import (
+    FeatureMatching,
+    NearBoundaries,
+    OnFeatures,
+    OnMaps,
+    OnProbabilities,
+    ReadAs,
+    SoftMaps,
+    TermFunction,
+    affinity_loss,
+    blend,
+    channel_kl,
+    dice_loss,
+)
+from densedistill.distill.losses.maps_terms import MapLoss
+from densedistill.distill.objective import LossTerm
+from densedistill.distill.spec import TermContext
+from densedistill.tasks.methods.building import pairs
+from densedistill.tasks.methods_dense.building import alone, beside, check_outputs, stage_pairs
+from densedistill.tasks.methods_dense.parameters import Blend, Bounded, Channelwise, Pairwise, Softened
+
+
+def soft_map_terms(parameters: Blend, context: TermContext) -> Sequence[LossTerm]:
+    """`soft` and `hard`."""
+    return _of_outputs(parameters, context, "soft", SoftMaps())
+
+
+def dice_terms(parameters: Blend, context: TermContext) -> Sequence[LossTerm]:
+    """`dice` and `hard`."""
+    return _of_outputs(parameters, context, "dice", OnProbabilities(dice_loss))
+
+
+def kd_terms(parameters: Softened, context: TermContext, *, divergence: MapLoss) -> Sequence[LossTerm]:
+    """`kd` and `hard`; `divergence` is that of the task's maps."""
+    return _of_outputs(parameters, context, "kd", OnMaps(_at(divergence, parameters)))
+
+
+def boundary_terms(
+    parameters: Bounded, context: TermContext, *, divergence: MapLoss, boundaries: Callable[[Tensor], Tensor]
+) -> Sequence[LossTerm]:
+    """`boundary` and `hard`; `boundaries` finds them in the task's target."""
+    term = NearBoundaries(
+        loss=_at(divergence, parameters),
+        boundaries=boundaries,
+        width=parameters.boundary_width,
+        strength=parameters.boundary_strength,
+    )
+    return _of_outputs(parameters, context, "boundary", term)
+
+
+def cwd_terms(parameters: Channelwise, context: TermContext) -> Sequence[LossTerm]:
+    """`cwd` and `hard`."""
+    if not context.has_teacher:
+        return alone(parameters.own())
+    check_outputs(context)
+    term = OnMaps(functools.partial(channel_kl, temperature=parameters.temperature))
+    return beside(parameters.own(), parameters.hard_weight, "cwd", term, parameters.weight)
+
+
+def affinity_terms(parameters: Pairwise, context: TermContext) -> Sequence[LossTerm]:
+    """`affinity` and `hard`."""
+    if not context.has_teacher:
+        return alone(parameters.own())
+    paired = pairs(context, "affinity", "last", aligned=False)
+    term = OnFeatures(paired, [functools.partial(affinity_loss, nodes=parameters.nodes)])
+    return beside(parameters.own(), parameters.hard_weight, "affinity", term, parameters.weight)
+
+
+def feature_terms(parameters: Blend, context: TermContext) -> Sequence[LossTerm]:
+    """`feature` and `hard`."""
+    if not context.has_teacher:
+        return alone(parameters.own())
+    paired = stage_pairs(context, "feature")
+    matching = FeatureMatching(
+        [(mine.path, theirs.path) for mine, theirs in paired],
+        [mine.channels for mine, _theirs in paired],
+        [theirs.channels for _mine, theirs in paired],
+        context.seed,
+    )
+    return blend(parameters.alpha, taught=("feature", ReadAs(paired, matching)), own=("hard", parameters.own()))
+
+
+def _of_outputs(parameters: Blend, context: TermContext, name: str, fn: TermFunction) -> Sequence[LossTerm]:
+    if not context.has_teacher:
+        return alone(parameters.own())
+    check_outputs(context)
+    return blend(parameters.alpha, taught=(name, fn), own=("hard", parameters.own()))
+
+
+def _at(divergence: MapLoss, parameters: Softened) -> MapLoss:
+    return functools.partial(divergence, temperature=parameters.temperature)

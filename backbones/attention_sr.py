@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from densedistill.backbones.registry import register_network
 from densedistill.backbones.spec import PositiveInt
-from densedistill.backbones.upsampling import Scale, ShuffleOnce, bicubic
+from densedistill.backbones.upsampling import Scale, ShuffleOnce, bicubic, body_info
 
 _CHANNEL_REDUCTION = 16
 _LEAST_HIDDEN = 4
@@ -69,12 +69,13 @@ class AttentionSRNet(nn.Module):
     The last convolution starts at zero, so the untrained network is bicubic interpolation.
 
     Shape: RGB in [0, 1], (B, 3, H, W), to (B, 3, scale*H, scale*W), not clamped.
-    Tap `body_end` for the body's last features, (B, width, H, W).
+    Tap `body_end` for the body's last features, (B, width, H, W); `feature_info` names the blocks before it too.
     """
 
     def __init__(self, *, scale: Scale, width: int, blocks: int) -> None:
         super().__init__()
         self.scale = scale
+        self.feature_info = body_info([*(f"blocks.{place}" for place in range(blocks)), "body_end"], width)
         self.conv_first = nn.Conv2d(3, width, 3, padding=1)
         self.blocks = nn.Sequential(*(AttentionBlock(width) for _ in range(blocks)))
         self.body_end = nn.Conv2d(width, width, 3, padding=1)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from densedistill.backbones.registry import register_network
 from densedistill.backbones.spec import PositiveInt
-from densedistill.backbones.upsampling import Scale, ShuffleOnce
+from densedistill.backbones.upsampling import Scale, ShuffleOnce, body_info
 
 _SLOPE = 0.05
 _CHANNEL_REDUCTION = 16
@@ -70,12 +70,13 @@ class IMDN(nn.Module):
     """Six multi-distillation blocks, their outputs fused, and pixel shuffle.
 
     Shape: RGB in [0, 1], (B, 3, H, W), to (B, 3, scale*H, scale*W), not clamped.
-    Tap `LR_conv` for the body's last features, (B, width, H, W).
+    Tap `LR_conv` for the body's last features, (B, width, H, W); `feature_info` names the blocks before it too.
     """
 
     def __init__(self, *, scale: Scale, width: int, blocks: int) -> None:
         super().__init__()
         self.scale, self.blocks = scale, blocks
+        self.feature_info = body_info([*(f"IMDB{number}" for number in range(1, blocks + 1)), "LR_conv"], width)
         self.fea_conv = nn.Conv2d(3, width, 3, padding=1)
         for number in range(1, blocks + 1):
             self.add_module(f"IMDB{number}", MultiDistillation(width))

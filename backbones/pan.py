@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from densedistill.backbones.registry import register_network
 from densedistill.backbones.spec import PositiveInt
-from densedistill.backbones.upsampling import Scale
+from densedistill.backbones.upsampling import Scale, body_info
 
 _SLOPE = 0.2
 
@@ -72,12 +72,13 @@ class PAN(nn.Module):
     """Self-calibrated blocks, enlargement by nearest neighbours with gated convolutions, and a bilinear skip.
 
     Shape: RGB in [0, 1], (B, 3, H, W), to (B, 3, scale*H, scale*W), not clamped.
-    Tap `trunk_conv` for the body's last features, (B, width, H, W).
+    Tap `trunk_conv` for the body's last features, (B, width, H, W); `feature_info` names the blocks before it too.
     """
 
     def __init__(self, *, scale: Scale, width: int, upsampling_width: int, blocks: int) -> None:
         super().__init__()
         self.scale = scale
+        self.feature_info = body_info([*(f"SCPA_trunk.{place}" for place in range(blocks)), "trunk_conv"], width)
         self.factors = (2, 2) if scale == 4 else (scale,)
         self.conv_first = nn.Conv2d(3, width, 3, padding=1)
         self.SCPA_trunk = nn.Sequential(*(SelfCalibrated(width) for _ in range(blocks)))

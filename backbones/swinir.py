@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from densedistill.backbones.errors import NetworkError
 from densedistill.backbones.registry import register_network
 from densedistill.backbones.spec import PositiveInt, Probability
-from densedistill.backbones.upsampling import Scale, ShuffleOnce, ShuffleSteps, bicubic
+from densedistill.backbones.upsampling import Scale, ShuffleOnce, ShuffleSteps, bicubic, body_info
 from densedistill.backbones.window_attention import WindowBlock, shift_mask
 
 _RGB_MEAN = (0.4488, 0.4371, 0.4040)
@@ -97,6 +97,8 @@ class SwinIR(nn.Module):
     ) -> None:
         super().__init__()
         self.scale = scale
+        groups = [f"layers.{place}" for place in range(len(depths))]
+        self.feature_info = body_info([*groups, "conv_after_body"], width, channels_last=groups)
         self.window = window
         self.skip = skip
         self.register_buffer("rgb_mean", torch.tensor(_RGB_MEAN).view(1, 3, 1, 1), persistent=False)

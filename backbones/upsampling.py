@@ -1,7 +1,8 @@
-"""The ends of super-resolution networks: pixel shuffle, and a bicubic skip that a network starts from."""
+"""What super-resolution networks share: their ends, a bicubic skip to start from, and the names of their features."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal, cast
 
 import torch.nn.functional as F
@@ -43,3 +44,17 @@ class ShuffleOnce(nn.Sequential):
 def bicubic(images_BCHW: Tensor, scale: int) -> Tensor:
     """Bicubic enlargement with half-pixel centres; (B, C, H, W) to (B, C, scale*H, scale*W)."""
     return F.interpolate(images_BCHW, scale_factor=scale, mode="bicubic", align_corners=False)
+
+
+def body_info(paths: Sequence[str], width: int, *, channels_last: Sequence[str] = ()) -> list[dict[str, str | int]]:
+    """`feature_info`, as timm's networks have it: the features along a body at the input's resolution.
+
+    Args:
+        paths: modules from shallow to deep, the body's last features last.
+        width: channels of each.
+        channels_last: those of them that give (B, H, W, C).
+    """
+    return [
+        {"module": path, "num_chs": width, "reduction": 1, "layout": "NHWC" if path in channels_last else "NCHW"}
+        for path in paths
+    ]

@@ -55,6 +55,17 @@ class VGG19Features(nn.Module):
         features: Tensor = self.features((images_BCHW - self.mean) / self.std)
         return features / self.unit
 
+    def layers(self, images_BCHW: Tensor) -> list[Tensor]:
+        """Features of the first convolution of each block, after its ReLU, and of conv3_4, each divided by `unit`."""
+        features, kept = (images_BCHW - self.mean) / self.std, []
+        firsts = itertools.accumulate((2 * len(block) - 1 for block in _BLOCKS[:-1]), initial=1)
+        wanted = {*firsts, len(self.features) - 1}
+        for place, layer in enumerate(self.features):
+            features = layer(features)
+            if place in wanted:
+                kept.append(features / self.unit)
+        return kept
+
     def convolutions(self) -> list[tuple[str, nn.Conv2d]]:
         """The convolutions by name, `1_1` to `3_4`, in order."""
         names = [f"{b}_{i}" for b, block in enumerate(_BLOCKS, start=1) for i in range(1, len(block))]

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from densedistill.distill.features_images import body_stages, enlarges
 from densedistill.distill.outputs import Prediction
 from densedistill.distill.taps import Tapped
 
@@ -118,14 +119,15 @@ def given_features(network: nn.Module, images: Tensor, taps: Sequence[str]) -> F
 def found_features(network: nn.Module, images: Tensor) -> Features:
     """Features where a network's `feature_info` (as timm's and the `cifar/` networks have it) has its stages.
 
-    Where it has none, a stage is what the network last makes at each resolution. Of more than `MOST_STAGES` stages
-    the deepest are taken; of a transformer's equal blocks as many, evenly spaced. The embedding is the first vector
-    (B, C) that a module makes after the last stage; what only functions make cannot be tapped.
+    Where it has none, a stage is what the network last makes at each resolution or, where it enlarges images, what it
+    makes along its body (`body_stages`). Of more than `MOST_STAGES` stages the deepest are taken; of a transformer's
+    equal blocks as many, evenly spaced. The embedding is the first vector (B, C) that a module makes after the last
+    stage; what only functions make cannot be tapped.
     """
     calls = _calls(network, images)
     outputs = {call.path: call.output for call in calls}
     declared = [dict(info) for info in getattr(network, "feature_info", None) or () if info.get("module") in outputs]
-    chosen = _thinned(declared) if declared else [{"module": path} for path in _resolutions(calls)[-MOST_STAGES:]]
+    chosen = _thinned(declared) if declared else [{"module": path} for path in _seen_stages(images, calls)]
     stages = tuple(_feature(network, str(info["module"]), outputs[info["module"]], info) for info in chosen)
     before = tuple(
         _feature(network, str(path), outputs[path], info)
@@ -148,15 +150,18 @@ def _by_role(
 
 
 def _feature(network: nn.Module, path: str, output: Tensor, info: Mapping[str, Any] | None) -> Feature:
-    declared = None if info is None else info.get("num_chs")
-    channels_last = output.ndim == 4 and (
-        getattr(network, "output_fmt", "NCHW") == "NHWC"
-        if declared is None
-        else output.shape[1] != declared == output.shape[3]
-    )
+    channels_last = output.ndim == 4 and _is_channels_last(network, output, info or {})
     prefix = int(getattr(network, "num_prefix_tokens", 0)) if output.ndim == 3 else 0
     shape = _plain(output, channels_last, prefix).shape
     return Feature(path=path, shape=shape, channels_last=channels_last, prefix_tokens=prefix)
+
+
+def _is_channels_last(network: nn.Module, output: Tensor, info: Mapping[str, Any]) -> bool:
+    """What the feature's own `layout` says, else the number of channels it declares, else the network."""
+    layout, declared = info.get("layout"), info.get("num_chs")
+    if layout is None and declared is not None:
+        return bool(output.shape[1] != declared == output.shape[3])
+    return (layout or getattr(network, "output_fmt", "NCHW")) == "NHWC"
 
 
 def _plain(output: Tensor, channels_last: bool, prefix_tokens: int) -> Tensor:
@@ -210,6 +215,13 @@ def _thinned(declared: list[dict[str, Any]]) -> list[dict[str, Any]]:
         return declared[-MOST_STAGES:]
     count = min(len(declared), MOST_STAGES)
     return [declared[(place + 1) * len(declared) // count - 1] for place in range(count)]
+
+
+def _seen_stages(images: Tensor, calls: Sequence[_Call]) -> list[str]:
+    shapes = {call.path: call.output.shape for call in calls}
+    if enlarges(images.shape, shapes):
+        return body_stages(images.shape, shapes, MOST_STAGES)
+    return _resolutions(calls)[-MOST_STAGES:]
 
 
 def _resolutions(calls: Sequence[_Call]) -> list[str]:

@@ -2,127 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
-from pydantic import BaseModel, Field
 from torch import Tensor
 
-from densedistill.backbones import NetworkError, WeightsUnavailableError, vgg19_features
 from densedistill.datasets.bicubic import imresize
 from densedistill.datasets.sr_degradation import Degradation
 from densedistill.datasets.super_resolution import SuperResolutionData, load_super_resolution
+from densedistill.distill.application import Application
 from densedistill.distill.data import TaskData
-from densedistill.distill.errors import RequestError
-from densedistill.distill.losses import FeatureMatching, Perceptual, Reconstruction
 from densedistill.distill.metrics import ImageQuality
-from densedistill.distill.objective import LossTerm
-from densedistill.distill.recipe import FROZEN, Recipe
+from densedistill.distill.recipe import Recipe
 from densedistill.distill.spec import (
     Argument,
-    Method,
     MetricSpec,
-    Needs,
     NetworkSpec,
     PanelCell,
     Panels,
     Preset,
     Reference,
     TaskSpec,
-    TermContext,
 )
 from densedistill.distill.test_time import dihedral, mirrors
 from densedistill.tasks.pictures import as_pixels, centre
 from densedistill.tasks.registry import register
+from densedistill.tasks.sr_methods import METHODS
 
-TAPS = {"swinir": ("conv_after_body",), "attention-sr": ("body_end",)}
-"""The last features at low resolution, by the start of a network's name."""
 SHOWN = 192
 """Side of the panels' detail, in high-resolution pixels."""
+REACH = 32
+"""Low-resolution pixels by which tiles of a large image reach beyond their own part. On a photograph of BSDS500,
+trained networks then differ from the whole image by 0.05 of 255 levels at most."""
 REFERENCE_BLUR = 1.0
 """The reference blurs before it reduces but does not say how much; one pixel is our reading."""
-
-
-class FeatureDistillation(BaseModel):
-    """Parameters of `features`: L1 + α·feature matching + perceptual."""
-
-    model_config = FROZEN
-
-    alpha: float = Field(default=1.0, ge=0)
-    """Weight of the teacher's term, the feature matching; a plain weight here, since the reference adds its terms."""
-    l1_weight: float = Field(default=1.0, ge=0)
-    perceptual_weight: float = Field(default=1.0, ge=0)
-    vgg19: Path | None = None
-    """VGG19's weights for the perceptual term: Keras's `.npz` or torchvision's `.pth`. None: torchvision's own, where
-    `--pretrained` allows and they can be had; the term is off otherwise, and the result says so."""
-
-
-def feature_terms(parameters: FeatureDistillation, context: TermContext) -> Sequence[LossTerm]:
-    """Terms `l1` and, as far as they can be had, `features` and `perceptual`."""
-    terms = [LossTerm(name="l1", fn=Reconstruction(), weight=parameters.l1_weight)]
-    perceptual = perceptual_term(parameters, context)
-    if perceptual is not None:
-        terms.append(LossTerm(name="perceptual", fn=perceptual, weight=parameters.perceptual_weight))
-    if context.has_teacher and parameters.alpha:
-        terms.append(LossTerm(name="features", fn=matching(context), weight=parameters.alpha, needs_teacher=True))
-    return terms
-
-
-def matching(context: TermContext) -> FeatureMatching:
-    """Feature matching of the tapped maps, pair by pair.
-
-    Raises:
-        RequestError: the two networks tap unlike numbers of features, or none.
-    """
-    mine, theirs = context.student_taps, context.teacher_taps
-    if not mine or len(mine) != len(theirs):
-        raise RequestError(
-            f"feature matching needs as many taps of the student ({len(mine)}) as of the teacher ({len(theirs)}), one "
-            "at least: name module paths with --set networks.0.taps=[...] and --set networks.1.taps=[...], or turn the "
-            "term off with --set method.alpha=0."
-        )
-    return FeatureMatching(
-        list(zip(mine, theirs, strict=True)),
-        [channels(shape) for shape in mine.values()],
-        [channels(shape) for shape in theirs.values()],
-        seed=context.seed,
-    )
-
-
-def channels(shape: Sequence[int]) -> int:
-    """Channels of a map (B, C, H, W) or of tokens (B, L, C)."""
-    return shape[1] if len(shape) == 4 else shape[-1]
-
-
-def perceptual_term(parameters: FeatureDistillation, context: TermContext) -> Perceptual | None:
-    """The perceptual loss, or None, having said so, where VGG19's weights cannot be had."""
-    if not parameters.perceptual_weight:
-        return None
-    if parameters.vgg19 is not None:
-        return Perceptual(vgg19_features(parameters.vgg19).module)
-    remedy = "give VGG19's weights with --set method.vgg19=FILE"
-    if context.pretrained == "none":
-        context.warn(f"the perceptual term is off, because --pretrained is none; {remedy} to have it")
-        return None
-    try:
-        return Perceptual(vgg19_features("torchvision").module)
-    except WeightsUnavailableError as error:
-        if context.pretrained == "required":
-            raise NetworkError(
-                f"VGG19 for the perceptual term is required and cannot be had: {error}; {remedy}."
-            ) from error
-        context.warn(f"the perceptual term is off: {error}; {remedy} to have it")
-        return None
 
 
 def network_arguments(name: str, options: SuperResolutionData, _data: TaskData) -> Mapping[str, Argument]:
     """The scale; a published checkpoint brings its own."""
     return {} if name.startswith("spandrel/") else {"scale": options.scale}
-
-
-def taps(name: str) -> tuple[str, ...]:
-    """The features that this task's own networks are matched at; other networks need `taps` in the configuration."""
-    return next((paths for start, paths in TAPS.items() if name.startswith(start)), ())
 
 
 def predict(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -162,9 +79,9 @@ def benchmark() -> Preset:
     return Preset(
         summary="x4 on T91 and BSDS500 train, plain bicubic, tested on Set5 and B100: SwinIR → AttentionSRNet → half",
         chain=(
-            NetworkSpec(name="swinir-m", taps=taps("swinir-m")),
-            NetworkSpec(name="attention-sr", taps=taps("attention-sr")),
-            NetworkSpec(name="attention-sr", arguments={"width": 32}, taps=taps("attention-sr")),
+            NetworkSpec(name="swinir-m"),
+            NetworkSpec(name="attention-sr"),
+            NetworkSpec(name="attention-sr", arguments={"width": 32}),
         ),
         recipe=Recipe(
             optimizer="adam", learning_rate=1e-3, schedule="constant", epochs=20, batch_size=8, views_per_epoch=800
@@ -197,9 +114,9 @@ def demo() -> Preset:
     return Preset(
         summary="x4 on scikit-image's photographs: a small SwinIR → AttentionSRNet of width 24 → width 12",
         chain=(
-            NetworkSpec(name="swinir", arguments=dict(small), taps=taps("swinir")),
-            NetworkSpec(name="attention-sr", arguments={"width": 24}, taps=taps("attention-sr")),
-            NetworkSpec(name="attention-sr", arguments={"width": 12}, taps=taps("attention-sr")),
+            NetworkSpec(name="swinir", arguments=dict(small)),
+            NetworkSpec(name="attention-sr", arguments={"width": 24}),
+            NetworkSpec(name="attention-sr", arguments={"width": 12}),
         ),
         recipe=Recipe(
             optimizer="adam",
@@ -233,24 +150,15 @@ def super_resolution() -> TaskSpec:
             higher_is_better=True,
             make=lambda options, _data: ImageQuality(options.scale),
         ),
-        methods={
-            "features": Method(
-                name="features",
-                summary="L1 + α·feature matching through trainable 1x1 projectors + VGG19 perceptual loss",
-                paper="reference 003, equations 5 to 7; FitNets (Romero et al. 2015, eq. 3)",
-                parameters=FeatureDistillation(),
-                terms=feature_terms,
-                needs=Needs(taps=True, trains="projector"),
-            )
-        },
+        methods={method.name: method for method in METHODS},
         presets={"demo": demo(), "benchmark": benchmark(), "paper": paper()},
         datasets=("photos", "folder"),
         load_data=load_super_resolution,
         network_arguments=network_arguments,
-        taps=taps,
         predict=predict,
         finish=finish,
         test_time={"self-ensemble": dihedral, "flip": mirrors},
         baselines=baselines,
+        application=Application(reach=REACH),
         panels=Panels(picture=input_cell, truth=truth_cell, prediction=prediction_cell),
     )

@@ -9,6 +9,8 @@ from densedistill.distill.losses.feature_reused import ReusedClassifier, simkd_l
 from densedistill.distill.losses.feature_terms import OnFeatures, OnHeads, OnImages, OnStages, ReadAs
 from densedistill.distill.losses.feature_variational import VariationalDistillation, vid_loss
 from densedistill.distill.losses.features import FeatureMatching, as_map, feature_mse, pooled_cosine, to_smaller
+from densedistill.distill.losses.image_contrast import ContrastedImages, contrast_ratio
+from densedistill.distill.losses.image_frequency import TaughtFrequencies, frequency_l1
 from densedistill.distill.losses.images import Perceptual, l1, perceptual_l1
 from densedistill.distill.losses.logit_labelled import mixed_dkd_loss, nkd_loss, ofa_loss
 from densedistill.distill.losses.logit_relations import dist_loss, mlkd_loss
@@ -46,6 +48,7 @@ from densedistill.distill.losses.terms import (
 __all__ = [
     "IGNORED",
     "AttentionFusion",
+    "ContrastedImages",
     "ContrastiveDistillation",
     "CurriculumTemperature",
     "DecoupledLogits",
@@ -72,6 +75,7 @@ __all__ = [
     "ReusedClassifier",
     "ReviewDistillation",
     "SoftMaps",
+    "TaughtFrequencies",
     "TaughtReconstruction",
     "TermFunction",
     "VariationalDistillation",
@@ -84,6 +88,7 @@ __all__ = [
     "blend",
     "boundary_weight",
     "channel_kl",
+    "contrast_ratio",
     "ctkd_loss",
     "curriculum",
     "dice_loss",
@@ -92,6 +97,7 @@ __all__ = [
     "dkd_per_image",
     "epoch_number",
     "feature_mse",
+    "frequency_l1",
     "hcl_loss",
     "hint_loss",
     "kd_loss",

@@ -1,0 +1,198 @@
+"""Methods of super-resolution: L1 to the true image, and what a student takes from its teacher beside it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, Field
+
+from densedistill.distill.errors import RequestError
+from densedistill.distill.features import Feature, Features
+from densedistill.distill.losses import (
+    ContrastedImages,
+    FeatureMatching,
+    OnFeatures,
+    ReadAs,
+    Reconstruction,
+    TaughtFrequencies,
+    TaughtReconstruction,
+    attention_loss,
+)
+from densedistill.distill.losses.feature_terms import Pair
+from densedistill.distill.losses.image_contrast import pixels
+from densedistill.distill.objective import LossTerm
+from densedistill.distill.recipe import FROZEN
+from densedistill.distill.spec import Method, Needs, TermContext
+from densedistill.tasks.methods.building import pairs, taught_term
+from densedistill.tasks.methods.parameters import Positive, Weight
+from densedistill.tasks.sr_perceptual import perceptual_term, required_vgg19
+
+LAYER_WEIGHTS = (1 / 8, 1 / 4, 1 / 2, 1.0)
+"""Of VGG19's layers in the contrast, halved towards the pixels as in the paper. Its five reach conv5_1; the extractor
+here ends at conv3_4, which stands for the two deepest."""
+
+
+class Restoration(BaseModel):
+    """l1_weight·L1(student, truth) + α·method."""
+
+    model_config = FROZEN
+
+    alpha: Weight = 1.0
+    """Weight of the teacher's term; a plain weight, since the reference and the field add these terms."""
+    l1_weight: Weight = 1.0
+
+
+class FeatureDistillation(Restoration):
+    """Parameters of `features`: L1 + α·feature matching + perceptual."""
+
+    perceptual_weight: Weight = 1.0
+    vgg19: Path | None = None
+    """VGG19's weights for the perceptual term: Keras's `.npz` or torchvision's `.pth`. None: torchvision's own, where
+    `--pretrained` allows and they can be had; the term is off otherwise, and the result says so."""
+
+
+class AttentionMaps(Restoration):
+    """Parameters of `at`."""
+
+    alpha: Weight = 100.0
+    power: Positive = 2.0
+
+
+class Contrast(Restoration):
+    """Parameters of `contrastive`."""
+
+    alpha: Weight = 0.1
+    negatives: int = Field(default=4, ge=1)
+    """Enlarged inputs that each image is kept from: its own and the next ones of the batch, as many as it has."""
+    space: Literal["vgg19", "pixels"] = "vgg19"
+    """Where distances are measured. The paper's is VGG19."""
+    vgg19: Path | None = None
+    """As in `features`, but an error where it cannot be had."""
+
+
+def output_terms(parameters: Restoration, context: TermContext) -> Sequence[LossTerm]:
+    """`output` and `l1`."""
+    return _beside_l1(parameters, context, lambda: taught_term("output", TaughtReconstruction(), parameters.alpha))
+
+
+def frequency_terms(parameters: Restoration, context: TermContext) -> Sequence[LossTerm]:
+    """`frequency` and `l1`."""
+    return _beside_l1(parameters, context, lambda: taught_term("frequency", TaughtFrequencies(), parameters.alpha))
+
+
+def attention_terms(parameters: AttentionMaps, context: TermContext) -> Sequence[LossTerm]:
+    """`at` and `l1`."""
+
+    def term() -> LossTerm:
+        paired = pairs(context, "at", "stages", aligned=True)
+        loss = functools.partial(attention_loss, power=parameters.power)
+        return taught_term("at", OnFeatures(paired, [loss] * len(paired)), parameters.alpha)
+
+    return _beside_l1(parameters, context, term)
+
+
+def contrast_terms(parameters: Contrast, context: TermContext) -> Sequence[LossTerm]:
+    """`contrastive` and `l1`."""
+
+    def term() -> LossTerm:
+        if parameters.space == "pixels":
+            fn = ContrastedImages(pixels, (1.0,), parameters.negatives)
+        else:
+            network = required_vgg19(parameters.vgg19, context)
+            fn = ContrastedImages(network.layers, LAYER_WEIGHTS, parameters.negatives, network)
+        return taught_term("contrastive", fn, parameters.alpha)
+
+    return _beside_l1(parameters, context, term)
+
+
+def _beside_l1(parameters: Restoration, context: TermContext, taught: Callable[[], LossTerm]) -> tuple[LossTerm, ...]:
+    """`l1` and, beside a teacher, what `taught` builds."""
+    own = LossTerm(name="l1", fn=Reconstruction(), weight=parameters.l1_weight)
+    return (taught(), own) if context.has_teacher and parameters.alpha else (own,)
+
+
+def feature_terms(parameters: FeatureDistillation, context: TermContext) -> Sequence[LossTerm]:
+    """`l1` and, as far as they can be had, `features` and `perceptual`."""
+    terms = [LossTerm(name="l1", fn=Reconstruction(), weight=parameters.l1_weight)]
+    perceptual = perceptual_term(parameters.perceptual_weight, parameters.vgg19, context)
+    if perceptual is not None:
+        terms.append(LossTerm(name="perceptual", fn=perceptual, weight=parameters.perceptual_weight))
+    if context.has_teacher and parameters.alpha:
+        terms.append(taught_term("features", matching(context), parameters.alpha))
+    return terms
+
+
+def matching(context: TermContext) -> ReadAs:
+    """Feature matching of the taps that the configuration gives, pair by pair, else of the bodies' last features.
+
+    Raises:
+        RequestError: the two networks show unlike numbers of features, or none.
+    """
+    mine = _matched(context.student_features, given=bool(context.student_taps))
+    theirs = _matched(context.teacher_features, given=bool(context.teacher_taps))
+    if not mine or len(mine) != len(theirs) or not all(feature.is_map for feature in (*mine, *theirs)):
+        raise RequestError(
+            f"feature matching needs as many taps of the student ({len(mine)}) as of the teacher ({len(theirs)}), one "
+            "at least, of modules that give maps (B, C, H, W) or tokens (B, L, C): name module paths with "
+            "--set networks.0.taps=[...] and --set networks.1.taps=[...], or turn the term off with --set "
+            "method.alpha=0."
+        )
+    paired: Sequence[Pair] = tuple(zip(mine, theirs, strict=True))
+    term = FeatureMatching(
+        [(student.path, teacher.path) for student, teacher in paired],
+        [student.channels for student in mine],
+        [teacher.channels for teacher in theirs],
+        seed=context.seed,
+    )
+    return ReadAs(paired, term)
+
+
+def _matched(features: Features | None, *, given: bool) -> tuple[Feature, ...]:
+    if features is None:
+        return ()
+    return features.stages if given else features.stages[-1:]
+
+
+METHODS = (
+    Method(
+        name="features",
+        summary="L1 + α·matching of the bodies' last features through trainable 1x1 projectors + VGG19 perceptual loss",
+        paper="reference 003, equations 5 to 7; FitNets (Romero et al. 2015, eq. 3)",
+        parameters=FeatureDistillation(),
+        terms=feature_terms,
+        needs=Needs(features=("last",), trains="projector"),
+    ),
+    Method(
+        name="output",
+        summary="L1 + α·L1 to the teacher's image",
+        paper="He et al., FAKD, ICIP 2020, equation 5 (teacher supervision)",
+        parameters=Restoration(),
+        terms=output_terms,
+    ),
+    Method(
+        name="frequency",
+        summary="L1 + α·L1 to the teacher's image between Fourier transforms",
+        paper="Cho et al., MIMO-UNet, ICCV 2021, arXiv:2108.05054, equation 6, with the teacher for the truth",
+        parameters=Restoration(),
+        terms=frequency_terms,
+    ),
+    Method(
+        name="at",
+        summary="L1 + α·attention transfer: where features along the body are large",
+        paper="Zagoruyko and Komodakis, ICLR 2017, arXiv:1612.03928, equation 2",
+        parameters=AttentionMaps(),
+        terms=attention_terms,
+        needs=Needs(features=("stages",)),
+    ),
+    Method(
+        name="contrastive",
+        summary="L1 + α·contrast: near the teacher's image, far from inputs enlarged bicubically, by VGG19",
+        paper="Wang et al., CSD, IJCAI 2021, arXiv:2105.11683, equation 5",
+        parameters=Contrast(),
+        terms=contrast_terms,
+    ),
+)
+"""The methods of super-resolution, the usual one first."""

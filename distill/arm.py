@@ -98,6 +98,18 @@ def plan_arms(generations: int, controls: Sequence[Control], students: int = 0) 
     return tuple(plans)
 
 
+def chosen(plans: Sequence[ArmPlan], only: Sequence[str] | None) -> tuple[ArmPlan, ...]:
+    """Those of `plans` that `only` names, with the arms that teach them; None: all of them."""
+    by_name = {plan.name: plan for plan in plans}
+    wanted: set[str] = set()
+    for name in by_name if only is None else only:
+        taught: str | None = name
+        while taught is not None:
+            wanted.add(taught)
+            taught = by_name[taught].teacher
+    return tuple(plan for plan in plans if plan.name in wanted)
+
+
 def lessons(plans: Sequence[ArmPlan]) -> tuple[tuple[ArmPlan, ...], ...]:
     """Arms that train together, in order: several students of one teacher, and every other arm by itself."""
     grouped: list[list[ArmPlan]] = []

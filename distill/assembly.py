@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from densedistill.distill.arm import Arm, ArmPlan, plan_arms
+from densedistill.distill.arm import Arm, ArmPlan, chosen, plan_arms
 from densedistill.distill.config import Resolved
 from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RequestError
@@ -61,7 +61,7 @@ class Assembler:
         self.resolved, self.data, self.networks = resolved, data, networks
         self.runtime, self.run_dir, self.log = runtime, run_dir, log
         config = resolved.config
-        self.plans = plan_arms(config.generations, config.controls, len(config.students))
+        self.plans = chosen(plan_arms(config.generations, config.controls, len(config.students)), config.only)
 
     def data_for(self, plan: ArmPlan) -> TaskData:
         """The data as `plan`'s arm takes it: input sizes may differ between generations."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, Field
 
-from densedistill.distill.arm import Control
+from densedistill.distill.arm import Control, plan_arms
 from densedistill.distill.errors import RequestError, unknown_name
 from densedistill.distill.features import Role
 from densedistill.distill.methods import checked_also, checked_method, method_tree
@@ -35,6 +35,8 @@ class RunConfig(BaseModel):
     seed: int = Field(default=0, ge=0)
     generations: int = Field(default=2, ge=1)
     controls: tuple[Control, ...] = ("scratch",)
+    only: tuple[str, ...] | None = Field(default=None, min_length=1)
+    """Names of the arms to run, with the teachers they need; None: all of the chain and its controls."""
     networks: tuple[NetworkSpec, ...]
     """By generation; the first is the teacher."""
     students: tuple[NetworkSpec, ...] = Field(default=(), max_length=26)
@@ -51,6 +53,8 @@ class RunConfig(BaseModel):
     data: dict[str, Any]
     pretrained: Literal["auto", "required", "none"] = "auto"
     teacher_weights: Path | None = None
+    teacher_run: Path | None = None
+    """A finished run whose generation 1, with its weights and its figures, is this run's too."""
     student_weights: Path | None = None
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -285,6 +289,11 @@ def chain_faults(config: RunConfig, spec: TaskSpec) -> list[str]:
         )
     if config.students and config.student_weights is not None:
         faults.append("student_weights is one network's start, but students names several: leave one of them out")
+    if config.teacher_run is not None and config.teacher_weights is not None:
+        faults.append("teacher_run and teacher_weights both say where the teacher is from: leave one of them out")
+    planned = [plan.name for plan in plan_arms(config.generations, config.controls, len(config.students))]
+    unplanned = [name for name in config.only or () if name not in planned]
+    faults += [unknown_name("arm in only", name, planned).removesuffix(".") for name in unplanned]
     for generation in range(1, min(config.generations, count) + 1):
         try:
             config.recipe_of(generation, pretrained=True)

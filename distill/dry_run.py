@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -77,8 +77,8 @@ class TrialChain(CachingAssembler):
                 size is wrong. Found here, nothing is trained in vain and nothing is written.
         """
         probed: dict[str, int | None] = {}
-        for plan in self.plans:
-            if plan.role in ("teacher", "student") and not self.run_dir.arm(plan.name).done:
+        for plan in first_of_each(self.plans):
+            if not self._done(plan):
                 assembled = self.assemble(plan)
                 if plan.variant is None:
                     self._taught_by = {plan.name: assembled.arm.network}
@@ -88,6 +88,12 @@ class TrialChain(CachingAssembler):
                         probed[plan.name] = self.micro_batch([assembled.arm])
                     self._check_teaching(assembled.arm)
         return probed
+
+    def _done(self, plan: ArmPlan) -> bool:
+        """Whether there is nothing to train for `plan`: its arm is done, or another run has done it."""
+        return self.run_dir.arm(plan.name).done or (
+            plan.role == "teacher" and self.resolved.config.teacher_run is not None
+        )
 
     def _check_teaching(self, arm: Arm) -> None:
         """See that the teacher can answer in the way that was asked for."""
@@ -140,6 +146,14 @@ class TrialChain(CachingAssembler):
             memory_bytes=estimate.total(arm.recipe.batch_size),
             free_bytes=available_bytes(self.runtime.device),
         )
+
+
+def first_of_each(plans: Sequence[ArmPlan]) -> list[ArmPlan]:
+    """The first arm of each network: those after it differ in what teaches them alone."""
+    first: dict[tuple[int, int | None], ArmPlan] = {}
+    for plan in plans:
+        first.setdefault((plan.generation, plan.variant), plan)
+    return list(first.values())
 
 
 def preflight(chain: Assembler) -> Mapping[str, int | None]:

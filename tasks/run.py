@@ -11,6 +11,7 @@ from typing import Any
 
 from densedistill import backbones
 from densedistill.distill import report
+from densedistill.distill.adoption import TEACHER, adopt_teacher, require_teacher
 from densedistill.distill.chain import Chain
 from densedistill.distill.collective import from_main
 from densedistill.distill.config import Resolved, differences
@@ -23,6 +24,7 @@ from densedistill.distill.progress import RichLog, RunLog, SilentLog
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import Runtime, start_runtime
 from densedistill.distill.trackers import Trackers
+from densedistill.tasks.data_memo import DataMemo
 from densedistill.tasks.request import RunRequest
 
 NETWORKS_MODULE = "densedistill.backbones"
@@ -124,10 +126,14 @@ def run(
     return execute(request, command=sys.argv, log=log)
 
 
-def execute(request: RunRequest, *, command: Sequence[str], log: RunLog | None = None) -> Result:
-    """Run what `request` asks for; `command` is recorded in the result."""
+def execute(
+    request: RunRequest, *, command: Sequence[str], log: RunLog | None = None, memo: DataMemo | None = None
+) -> Result:
+    """Run what `request` asks for; `command` is recorded in the result, `memo` spares runs in a row their reading."""
     folder = request.folder()
     resolved = request.resolve()
+    if memo is not None:
+        resolved = memo.remembering(resolved)
     runtime = start_runtime(resolved.config.device, resolved.config.precision)
     shown: RunLog = log or (RichLog() if runtime.is_main else SilentLog())
     run_dir = RunDir(from_main(folder or _new_folder(resolved)))
@@ -155,6 +161,9 @@ def make_chain(
 def _run(
     resolved: Resolved, run_dir: RunDir, resume: bool, runtime: Runtime, log: RunLog, command: Sequence[str]
 ) -> Result:
+    config = resolved.config
+    if config.teacher_run is not None and not run_dir.arm(TEACHER).done:
+        require_teacher(config.teacher_run, config.network(1))
     if runtime.is_main:
         _claim(run_dir, resolved, resume)
     runtime.accelerator.wait_for_everyone()
@@ -163,6 +172,9 @@ def _run(
     chain.probed = preflight(chain)
     if runtime.is_main:
         _begin(run_dir, resolved)
+        if config.teacher_run is not None:
+            adopt_teacher(run_dir, config.teacher_run, config.network(1))
+    runtime.accelerator.wait_for_everyone()
     log.message(f"run folder {run_dir.path}")
     try:
         trackers.start()

@@ -1,0 +1,13 @@
+"""Studies: arms, grids and seeds that answer one question, and the queue that runs them."""
+
+from densedistill.distill.study.definition import (
+    ArmDefinition,
+    Claim,
+    Pruning,
+    Range,
+    Search,
+    StudyDefinition,
+    read_study,
+)
+
+__all__ = ["ArmDefinition", "Claim", "Pruning", "Range", "Search", "StudyDefinition", "read_study"]

@@ -1,0 +1,70 @@
+"""What a reader should know before believing a comparison: said as warnings, never mended in silence."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from densedistill.distill.config import Resolved, differences
+from densedistill.distill.study.arms import StudyArm, axes_of
+from densedistill.distill.study.layers import FLAGS, REPLACED, below
+from densedistill.distill.study.plan import StudyPlan
+
+_OF_THE_RUN = ("seed", "only", "controls", "generations", "preset", "teacher_run", "teacher_weights", "track")
+"""Fields that say which arm a run trains, and not how."""
+
+
+def warnings_of(plan: StudyPlan) -> list[str]:
+    """Differences between compared arms that the question does not name; a single seed; more than one teacher."""
+    study = plan.study
+    found = []
+    if len(study.seeds) == 1:
+        found.append(f"one seed ({study.seeds[0]}): no test is computed, and no difference can be shown")
+    for arm in plan.arms:
+        if arm.against is None or arm.role == "search":
+            continue
+        other = plan.arm(arm.against)
+        unnamed = [text for text in compared(plan, arm, other) if not _is_named(plan, text.partition(":")[0])]
+        if unnamed:
+            found.append(
+                f"{arm.name} differs from {other.name}, its control, also in what the question does not name "
+                f"({'; '.join(unnamed)}): name these fields under varies, or make them equal"
+            )
+    return found
+
+
+def notes_of(plan: StudyPlan) -> list[str]:
+    """What holds of the study by its design."""
+    notes = list(plan.study.notes)
+    if plan.teachers and plan.study.teachers == "shared" and len(plan.study.seeds) > 1:
+        notes.append("one teacher for all seeds: the spread over seeds does not hold the teacher's own")
+    return notes
+
+
+def compared(plan: StudyPlan, arm: StudyArm, other: StudyArm) -> list[str]:
+    """Fields in which two arms' training differs, as `path: other's -> arm's`; their teachers' own if both have one."""
+    both_taught = arm.taught and other.taught
+    mine, theirs = (_training(plan.configs[one.name], taught=both_taught) for one in (arm, other))
+    return differences(theirs, mine)
+
+
+def _training(resolved: Resolved, *, taught: bool) -> dict[str, Any]:
+    """How an arm is trained. Where one of the two has no teacher, methods differ by nature: what they have in common
+    is how labels are taken."""
+    plain = {key: value for key, value in resolved.config.plain().items() if key not in _OF_THE_RUN}
+    plain["networks"] = {str(place): network for place, network in enumerate(plain["networks"])}
+    if not taught:
+        plain["method"] = {key: plain["method"][key] for key in ("label_smoothing",) if key in plain["method"]}
+        del plain["networks"]["0"]
+        plain["data"].pop("teacher_size", None)
+        plain["generation_recipes"].pop("1", None)
+    return plain
+
+
+def _is_named(plan: StudyPlan, path: str) -> bool:
+    """Whether the question is about `path`: by `varies`, as a field of a grid, or of a search."""
+    study = plan.study
+    fields: list[str] = [*study.varies, *axes_of(plan.arms)]
+    for one in plan.arms:
+        fields += [] if one.search is None else list(one.search.fields)
+    parts = [REPLACED.get(name, FLAGS.get(name, name)) for name in fields]
+    return any(below(path, part) for part in parts)

@@ -1,0 +1,89 @@
+"""The layout of a study on disk. Names here are public."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from densedistill.distill.config import differences
+from densedistill.distill.errors import RequestError
+from densedistill.distill.files import is_temporary, write_text
+from densedistill.distill.run_dir import RunDir, read_config_file
+from densedistill.distill.study.definition import StudyDefinition
+
+_OWN = ("optuna.db", "optuna.db-journal", "logs")
+"""What processes of a study may have made before the first of them wrote its definition."""
+
+
+@dataclass(frozen=True, slots=True)
+class StudyDir:
+    """A study's folder."""
+
+    path: Path
+
+    @property
+    def definition_file(self) -> Path:
+        """The study as it was started, with every default in place."""
+        return self.path / "study.yaml"
+
+    @property
+    def result_file(self) -> Path:
+        """The trials and what they reached, schema 1."""
+        return self.path / "study.json"
+
+    @property
+    def logs(self) -> Path:
+        """What the further processes of `--jobs` say."""
+        return self.path / "logs"
+
+    def run(self, arm: str, seed: int) -> RunDir:
+        """The run of one arm with one seed."""
+        return RunDir(self.path / "runs" / arm / f"seed-{seed}")
+
+    def teacher(self, key: str) -> RunDir:
+        """The run that trained a shared teacher."""
+        return RunDir(self.path / "teachers" / key)
+
+    def relative(self, run: RunDir) -> str:
+        """A run's path as study.json has it: the folder may be moved."""
+        return run.path.relative_to(self.path).as_posix()
+
+    def claim(self, study: StudyDefinition) -> None:
+        """Make this the folder of `study`, or see that it is.
+
+        Raises:
+            RequestError: it holds something else, or the study as it was before its definition was changed.
+        """
+        if self.definition_file.is_file():
+            require_same(read_config_file(self.definition_file), study, f"'{self.path}'")
+            return
+        if self.path.exists() and not self.path.is_dir():
+            raise RequestError(f"'{self.path}' is a file: give --out a new or empty folder.")
+        if self.path.is_dir() and any(not _own(path) for path in self.path.iterdir()):
+            raise RequestError(f"'{self.path}' is not empty and holds no study: give --out a new or empty folder.")
+        try:
+            write_text(self.definition_file, yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True))
+        except (PermissionError, NotADirectoryError) as error:
+            raise RequestError(
+                f"'{self.path}' cannot be written ({error.strerror}): give --out another folder."
+            ) from None
+
+
+def require_same(before: dict[str, object], study: StudyDefinition, where: str) -> None:
+    """See that the study which `where` began as `before` is `study`.
+
+    Raises:
+        RequestError: it has changed; the message has every difference.
+    """
+    changed = differences(before, study.plain())
+    if changed:
+        raise RequestError(
+            f"{where} holds study '{before.get('name')}' as it was before ({'; '.join(changed)}): take the change back "
+            "to go on with it, or give --out another folder."
+        )
+
+
+def _own(path: Path) -> bool:
+    return path.name in _OWN or is_temporary(path)

@@ -1,0 +1,123 @@
+"""A study worked out: every arm with its settings checked, its teacher, and what a fair comparison would mind."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from densedistill.distill.config import Resolved, resolve
+from densedistill.distill.errors import RequestError
+from densedistill.distill.spec import TaskSpec
+from densedistill.distill.study.arms import StudyArm, study_arms
+from densedistill.distill.study.definition import StudyDefinition
+from densedistill.distill.study.layers import RunSettings, merged
+
+_UNSHARED = ("root", "workers", "memory_budget_mb", "download")
+"""Data options that change where and how data is read, and no pixel."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeacherPlan:
+    """A teacher that is trained, or loaded, once for all arms that share it."""
+
+    key: str
+    """Eight hexadecimal digits of what determines it."""
+    settings: RunSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyPlan:
+    """All runs of a study."""
+
+    study: StudyDefinition
+    arms: tuple[StudyArm, ...]
+    configs: Mapping[str, Resolved]
+    """By arm: its configuration for the first seed; searched fields are at their lower bounds."""
+    teachers: Mapping[str, TeacherPlan]
+    """By key."""
+    taught_by: Mapping[tuple[str, int], str]
+    """(arm, seed) -> key of its teacher; nothing for an arm without one."""
+
+    def arm(self, name: str) -> StudyArm:
+        """The arm `name`."""
+        return next(arm for arm in self.arms if arm.name == name)
+
+
+def plan_study(study: StudyDefinition, spec: TaskSpec) -> StudyPlan:
+    """Work `study` out for its task.
+
+    Raises:
+        RequestError: every arm whose settings are wrong, with what is wrong, in one message.
+    """
+    arms = study_arms(study)
+    configs: dict[str, Resolved] = {}
+    teachers: dict[str, TeacherPlan] = {}
+    taught_by: dict[tuple[str, int], str] = {}
+    faults: dict[str, list[str]] = {}
+    for arm in arms:
+        try:
+            for edge in ("high", "low"):
+                sampled = {
+                    name: getattr(bounds, edge) for name, bounds in (arm.search.fields if arm.search else {}).items()
+                }
+                configs[arm.name] = resolve(spec, trial_settings(study, arm, arm.seeds[0], sampled).request())
+            for seed in arm.seeds if arm.taught else ():
+                plan = teacher_plan(study, arm, seed, spec)
+                teachers.setdefault(plan.key, plan)
+                taught_by[arm.name, seed] = plan.key
+        except RequestError as error:
+            faults.setdefault(str(error).removesuffix("."), []).append(arm.name)
+    if faults:
+        listed = "; ".join(f"{_named(names)}: {fault}" for fault, names in faults.items())
+        raise RequestError(f"study '{study.name}': {listed}.")
+    return StudyPlan(study=study, arms=arms, configs=configs, teachers=teachers, taught_by=taught_by)
+
+
+def _named(arms: Sequence[str]) -> str:
+    shown = ", ".join(arms[:3]) + (f" and {len(arms) - 3} more" if len(arms) > 3 else "")
+    return f"arm{'s' if len(arms) > 1 else ''} {shown}"
+
+
+def trial_settings(
+    study: StudyDefinition, arm: StudyArm, seed: int, sampled: Mapping[str, Any] | None = None
+) -> RunSettings:
+    """What the run of `arm` with `seed` changes in the preset: it trains that arm and the students that teach it."""
+    kind = arm.trains[len("gen_00_") :]
+    run = {
+        "generations": max(arm.generation, 1),
+        "controls": [kind] if kind else [],
+        "only": [arm.trains],
+        "seed": seed,
+    }
+    return RunSettings.of(study.preset, merged(study.base, arm.settings, sampled or {}, run))
+
+
+def teacher_plan(study: StudyDefinition, arm: StudyArm, seed: int, spec: TaskSpec) -> TeacherPlan:
+    """The teacher of `arm`, told from others by what determines it."""
+    own = {
+        "generations": 1,
+        "controls": [],
+        "seed": study.teacher_seed if study.teachers == "shared" else seed,
+        "teacher_cache": None,
+    }
+    settings = RunSettings.of(study.preset, merged(arm.teacher, own))
+    return TeacherPlan(key=teacher_key(resolve(spec, settings.request())), settings=settings)
+
+
+def teacher_key(resolved: Resolved) -> str:
+    """A digest of all that determines generation 1, and of nothing else: equal teachers are trained once."""
+    config = resolved.config
+    plain = config.plain()
+    determining = {
+        **{key: plain[key] for key in ("task", "plugins", "seed", "device", "precision", "pretrained", "speed")},
+        "teacher_weights": plain["teacher_weights"],
+        "network": plain["networks"][0],
+        "recipes": [config.recipe_of(1, pretrained=known).model_dump(mode="json") for known in (False, True)],
+        # A teacher that is loaded has no training, and so no loss.
+        "method": None if config.teacher_weights else plain["method"],
+        "data": {key: value for key, value in resolved.options.model_dump(mode="json").items() if key not in _UNSHARED},
+    }
+    return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()[:8]

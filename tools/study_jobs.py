@@ -1,0 +1,73 @@
+"""Further processes of a study on this machine: the same command, each with its share of the processor."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+PATIENCE_SECONDS = 60
+"""How long a helper that was told to stop may take to save its state."""
+
+
+class Helpers:
+    """`count` processes that work on the study beside this one. Leaving waits for them; an error stops them."""
+
+    def __init__(self, given: Sequence[str], count: int, logs: Path, say: Callable[[str], None]) -> None:
+        self.given, self.count, self.logs, self.say = list(given), max(count, 0), logs, say
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self._files: list[IO[bytes]] = []
+
+    def __enter__(self) -> Helpers:
+        if self.count:
+            import torch
+
+            threads = max((os.cpu_count() or 1) // (self.count + 1), 1)
+            torch.set_num_threads(threads)
+            self._start({**os.environ, "OMP_NUM_THREADS": str(threads)})
+        return self
+
+    def _start(self, environment: dict[str, str]) -> None:
+        self.logs.mkdir(parents=True, exist_ok=True)
+        command = [sys.executable, "-m", "densedistill.tools.study", *without_jobs(self.given)]
+        for place in range(1, self.count + 1):
+            # Kept open for as long as the process writes to it.
+            file = (self.logs / f"process-{place}.log").open("ab")
+            self._files.append(file)
+            self._processes.append(
+                subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment)
+            )
+        self.say(f"{self.count + 1} processes; what the others say is in {self.logs}")
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            for process in self._processes:
+                if error is not None:
+                    process.terminate()
+                process.wait(timeout=None if error is None else PATIENCE_SECONDS)
+        finally:
+            for process in self._processes:
+                if process.poll() is None:
+                    process.kill()
+            for file in self._files:
+                file.close()
+
+
+def without_jobs(given: Sequence[str]) -> list[str]:
+    """The command line `given` without `--jobs`: a helper has none of its own."""
+    kept: list[str] = []
+    skip = False
+    for word in given:
+        if skip or word.startswith("--jobs="):
+            skip = False
+        elif word == "--jobs":
+            skip = True
+        else:
+            kept.append(word)
+    return kept

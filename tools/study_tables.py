@@ -1,0 +1,90 @@
+"""Tables of studies for the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from densedistill.distill.study import StudyDefinition
+from densedistill.distill.study.plan import StudyPlan
+
+if TYPE_CHECKING:
+    from densedistill.tools.study_estimate import Costs
+
+_MARKS = {"waiting": "·", "running": "…", "failed": "failed", "pruned": "pruned"}
+
+
+def arms_table(record: Mapping[str, Any]) -> Table:
+    """A decoded study.json: arms with each seed's figure on the test set, or what became of it."""
+    metric = record["metric"]
+    direction = "higher" if metric["higher_is_better"] else "lower"
+    table = _table(f"{record['study']}: {metric['name']} on test, {direction} is better")
+    table.add_column("arm", overflow="fold")
+    for seed in record["seeds"]:
+        table.add_column(f"seed {seed}", justify="right")
+    table.add_column("mean ± std", justify="right")
+    for arm in record["arms"]:
+        by_seed = {trial["seed"]: trial for trial in arm["trials"]}
+        cells = [_cell(by_seed.get(seed)) for seed in record["seeds"]]
+        figures = [trial["test"] for trial in arm["trials"] if trial["state"] == "done" and trial["test"] is not None]
+        table.add_row(Text(arm["label"]), *cells, mean_and_spread(figures))
+    table.caption = Text(record["question"])
+    return table
+
+
+def mean_and_spread(figures: Sequence[float]) -> str:
+    """`76.1 ± 0.3` (sample standard deviation); a mean alone where there is one figure."""
+    if not figures:
+        return "–"
+    spread = f" ± {stdev(figures):.2g}" if len(figures) > 1 else ""
+    return f"{fmean(figures):.4g}{spread}"
+
+
+def _cell(trial: Mapping[str, Any] | None) -> str:
+    if trial is None:
+        return ""
+    if trial["state"] == "done" and trial["test"] is not None:
+        return f"{trial['test']:.4g}"
+    return _MARKS.get(trial["state"], "–")
+
+
+def plan_table(plan: StudyPlan, costs: Costs) -> Table:
+    """The arms of a study before anything is run."""
+    table = _table(f"{plan.study.name} ({plan.study.size}): {plan.study.question}")
+    for name in ("arm", "trains", "teacher", "changes"):
+        table.add_column(name, overflow="fold")
+    table.add_column("seeds", justify="right")
+    table.add_column("a run", justify="right")
+    for key, teacher in plan.teachers.items():
+        name = "loaded" if any(field == "teacher_weights" for field, _value in teacher.settings.settings) else "trained"
+        table.add_row(Text(f"teacher {key}"), "gen_01", "", Text(f"{name} once"), "", costs.shown(key))
+    for arm in plan.arms:
+        changes = ", ".join(f"{field}={value}" for field, value in arm.settings.items())
+        if arm.search:
+            changes = ", ".join([changes, *(f"{name} searched" for name in arm.search.fields)]).lstrip(", ")
+        taught = ", ".join(dict.fromkeys(plan.taught_by.get((arm.name, seed), "none") for seed in arm.seeds))
+        table.add_row(Text(arm.name), arm.trains, taught, Text(changes), str(len(arm.seeds)), costs.shown(arm.name))
+    return table
+
+
+def studies_table(studies: Mapping[str, Mapping[str, Callable[[], StudyDefinition]]]) -> Table:
+    """The built-in studies."""
+    table = _table("studies")
+    table.add_column("study", overflow="fold")
+    table.add_column("presets (runs)")
+    table.add_column("question, and the claim it tests", overflow="fold")
+    for name, sizes in studies.items():
+        made = {size: make() for size, make in sizes.items()}
+        any_size = next(iter(made.values()))
+        claim = "" if any_size.claim is None else f"\n{any_size.claim.text} ({any_size.claim.source})"
+        table.add_row(name, "\n".join(made), Text.assemble(any_size.question, (claim, "dim")))
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=Text(title, style="bold"), box=box.SIMPLE_HEAD, title_justify="left", caption_justify="left")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from densedistill.distill.bounded import Bounded
 from densedistill.distill.data import EvalSet
 from densedistill.distill.fidelity import Scored
 from densedistill.distill.metrics.base import Metric
@@ -50,6 +51,7 @@ def evaluate(
     A network, or any function from input to raw output. Runs in float32 whatever the training precision, so that a
     figure does not depend on the machine's bf16. `keep` keeps the raw outputs. With `views`, the metric reads the mean
     of the finished predictions for several views of each input; there is then no loss, and no output to keep.
+    Whole images are predicted in bounded memory: large ones in tiles, many in parts of their batch.
     `benchmark` reads what `metric` reads, and its figures follow the metric's.
     """
     if isinstance(network, nn.Module):
@@ -57,12 +59,15 @@ def evaluate(
     losses: list[torch.Tensor] = []
     sizes: list[int] = []
     kept: list[tuple[Tensor, Tensor]] = []
+    # Whole images may be of any size; those of one size were chosen with the batch.
+    whole = spec.application.view is None
+    predict = Bounded(spec.predict, reach=spec.application.reach) if whole else spec.predict
     asked = [metric] if benchmark is None else [metric, benchmark]
     for batch in images.batches(batch_size, device=device):
         if views is not None:
-            finished = averaged(network, batch["input"], views, spec.predict, spec.finish)
+            finished = averaged(network, batch["input"], views, predict, spec.finish)
         else:
-            raw = spec.predict(network, batch["input"]).float()
+            raw = predict(network, batch["input"]).float()
             finished = spec.finish(raw)
         for figures in asked:
             figures.update(finished, batch)

@@ -28,6 +28,8 @@ class Collages:
     """(N, S, S, 3) uint8."""
     labels: np.ndarray
     """(N, S, S) uint8: 0 the background, 1, 2, ... the pieces, later ones on top of earlier ones."""
+    classes: np.ndarray
+    """(N, S, S) uint8: 0 the background, 1, 2, ... the shape of the piece, as `SHAPES` names them."""
     photographs: tuple[str, ...]
     """Where the textures come from."""
 
@@ -41,17 +43,17 @@ def make_collages(role: Role, count: int, size: int, seed: int) -> Collages:
     names = texture_photos(role)
     photos = [load_photo(name) for name in names]
     images = np.empty((count, size, size, 3), np.uint8)
-    labels = np.empty((count, size, size), np.uint8)
+    labels, classes = np.empty((2, count, size, size), np.uint8)
 
     def make(place: int) -> None:
         rng = np.random.default_rng([seed, _ROLE_CODES[role], place])
-        images[place], labels[place] = _compose(rng, photos, size)
+        images[place], labels[place], classes[place] = _compose(rng, photos, size)
 
     # Pillow and NumPy let go of the interpreter's lock for most of the time that a collage takes.
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         for _ in pool.map(make, range(count)):
             pass
-    return Collages(images=images, labels=labels, photographs=names)
+    return Collages(images=images, labels=labels, classes=classes, photographs=names)
 
 
 def label_boundaries(labels: np.ndarray) -> np.ndarray:
@@ -69,22 +71,24 @@ def label_boundaries(labels: np.ndarray) -> np.ndarray:
     return boundary
 
 
-def _compose(rng: np.random.Generator, photos: list[np.ndarray], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """A collage (S, S, 3) uint8 and its labels (S, S) uint8."""
+def _compose(
+    rng: np.random.Generator, photos: list[np.ndarray], size: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A collage (S, S, 3) uint8, its labels and its classes (S, S) uint8."""
     pieces = int(rng.integers(4, 9))
     order = np.concatenate([rng.permutation(len(photos)) for _ in range(1 + pieces // len(photos))])
     image = cut_texture(rng, photos[order[0]], size)
-    labels = np.zeros((size, size), np.uint8)
+    labels, classes = np.zeros((2, size, size), np.uint8)
     for label in range(1, pieces + 1):
-        cover = draw_piece(rng, size)
+        cover, shape = draw_piece(rng, size)
         image *= 1.0 - _SHADOW * _shadow(rng, cover)
         texture = cut_texture(rng, photos[order[label]], size)
         texture -= image
         texture *= cover
         image += texture
-        labels[cover >= 0.5] = label
+        labels[cover >= 0.5], classes[cover >= 0.5] = label, 1 + shape
     noisy = image.transpose(1, 2, 0) + rng.normal(0.0, 2.0, (size, size, 3))
-    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labels
+    return np.clip(np.rint(noisy), 0, 255).astype(np.uint8), labels, classes
 
 
 def _shadow(rng: np.random.Generator, cover: np.ndarray) -> np.ndarray:

@@ -13,9 +13,10 @@ _LEAST_CONTRAST = 12.0
 """Standard deviation in grey levels below which a piece of a photograph is too plain for a texture."""
 
 
-def draw_piece(rng: np.random.Generator, size: int) -> np.ndarray:
-    """(size, size) float64 in [0, 1]: how much of each pixel a random piece covers."""
-    outline = _OUTLINES[rng.integers(len(_OUTLINES))](rng)
+def draw_piece(rng: np.random.Generator, size: int) -> tuple[np.ndarray, int]:
+    """How much of each pixel a random piece covers, (size, size) float64 in [0, 1], and its place in `SHAPES`."""
+    shape = int(rng.integers(len(_OUTLINES)))
+    outline = _OUTLINES[shape](rng)
     radius = rng.uniform(0.16, 0.42) * size
     centre = rng.uniform(0.05, 0.95, 2) * size
     angle = rng.uniform(0.0, 2.0 * np.pi)
@@ -23,7 +24,7 @@ def draw_piece(rng: np.random.Generator, size: int) -> np.ndarray:
     points = (outline @ turn.T * radius + centre) * _OVERSAMPLING
     canvas = Image.new("L", (size * _OVERSAMPLING, size * _OVERSAMPLING))
     ImageDraw.Draw(canvas).polygon([(float(x), float(y)) for x, y in points], fill=255)
-    return np.asarray(canvas.reduce(_OVERSAMPLING), np.float64) / 255.0
+    return np.asarray(canvas.reduce(_OVERSAMPLING), np.float64) / 255.0, shape
 
 
 def cut_texture(rng: np.random.Generator, photo: np.ndarray, size: int) -> np.ndarray:
@@ -81,5 +82,7 @@ def _bar(rng: np.random.Generator) -> np.ndarray:
     return np.array([(-1.2, -half), (1.2, -half), (1.2, half), (-1.2, half)])
 
 
+SHAPES = ("ellipse", "polygon", "blob", "bar")
+
 _OUTLINES: tuple[Callable[[np.random.Generator], np.ndarray], ...] = (_ellipse, _polygon, _blob, _bar)
-"""Each returns (points, 2) around the origin, about one unit in radius."""
+"""In the order of `SHAPES`; each returns (points, 2) around the origin, about one unit in radius."""

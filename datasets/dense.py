@@ -24,6 +24,9 @@ Symmetry = Literal["none", "flip", "dihedral"]
 Size = tuple[int, int]
 """Height and width in pixels."""
 
+TargetKind = Literal["shares", "classes"]
+"""What the bytes of a target are: `shares`, 0 to 255 for 0 to 1; `classes`, the number of each pixel's class."""
+
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -90,6 +93,7 @@ class DenseTrain:
     symmetry: Symmetry = "none"
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    target_kind: TargetKind = "shares"
 
     def __post_init__(self) -> None:
         for place, (source, target) in enumerate(zip(self.inputs, self.targets, strict=True)):
@@ -102,13 +106,17 @@ class DenseTrain:
     def __len__(self) -> int:
         return len(self.inputs)
 
+    def plain(self, place: int) -> Tensor:
+        """Image `place` as it is, whole: (C, H, W) uint8."""
+        return torch.from_numpy(self.inputs[place])
+
     def batches(self, plans: Sequence[ViewPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
-        """`input` (B, C, s, s) normalised, `target` (B, K, scale x s, scale x s) in [0, 1], `index` (B,)."""
+        """`input` (B, C, s, s) normalised, `target` as `as_target` gives it of scale x s a side, `index` (B,)."""
         for plan in plans:
             inputs, targets = self._views(plan, seed)
             yield {
                 "input": normalised(torch.from_numpy(inputs), self.mean, self.std, device),
-                "target": unit_range(torch.from_numpy(targets), device),
+                "target": as_target(torch.from_numpy(targets), self.target_kind, device),
                 "index": torch.from_numpy(plan.images.astype(np.int64)).to(device),
             }
 
@@ -138,15 +146,16 @@ class DenseEval:
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     max_batch: int | None = None
     """Never more images than this at once, whatever the caller asks: whole images can be large."""
+    target_kind: TargetKind = "shares"
 
     def batches(self, batch_size: int, *, device: torch.device) -> Iterator[Batch]:
-        """`input` (B, C, H, W) normalised, `target` (B, K, H', W') in [0, 1], `index` (B,)."""
+        """`input` (B, C, H, W) normalised, `target` as `as_target` gives it, `index` (B,)."""
         largest = min(batch_size, self.max_batch or batch_size)
         shapes = [(source.shape, target.shape) for source, target in zip(self.inputs, self.targets, strict=True)]
         for start, stop in equal_runs(shapes, largest):
             yield {
                 "input": normalised(torch.from_numpy(np.stack(self.inputs[start:stop])), self.mean, self.std, device),
-                "target": unit_range(torch.from_numpy(np.stack(self.targets[start:stop])), device),
+                "target": as_target(torch.from_numpy(np.stack(self.targets[start:stop])), self.target_kind, device),
                 "index": torch.arange(start, stop, device=device),
             }
 
@@ -165,6 +174,13 @@ def window(planes: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
 def unit_range(pixels: Tensor, device: torch.device) -> Tensor:
     """uint8 to float32 in [0, 1] on `device`; the copy to the device is made in bytes."""
     return pixels.to(device).to(torch.float32).div_(255.0)
+
+
+def as_target(pixels_BKHW: Tensor, kind: TargetKind, device: torch.device) -> Tensor:
+    """uint8 to what losses read: (B, K, H, W) float32 in [0, 1], or of classes (B, H, W) int64."""
+    if kind == "classes":
+        return pixels_BKHW[:, 0].to(device).to(torch.int64)
+    return unit_range(pixels_BKHW, device)
 
 
 def normalised(pixels_BCHW: Tensor, mean: tuple[float, ...], std: tuple[float, ...], device: torch.device) -> Tensor:

@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch.nn.functional import adaptive_max_pool2d
 
-from densedistill.datasets.base import DataError
 from densedistill.datasets.bicubic import imresize_8bit
 from densedistill.datasets.bsds import annotator_share, read_annotations
 from densedistill.datasets.dense import Size, window
+from densedistill.datasets.dense_files import AnnotatedFile, refuse_sizes
 from densedistill.datasets.dense_pairs import Planes
-from densedistill.datasets.pixels import SUFFIXES, file_digest, image_size, read_mask, read_rgb, to_planes
+from densedistill.datasets.pixels import SUFFIXES, read_mask, read_rgb, to_planes
 
 Consensus = Literal["majority", "any", "soft"]
 """What several annotators make together: a boundary where at least half of them drew one at this very pixel; where
@@ -24,26 +24,10 @@ anyone did; or the share of them who did."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EdgeFile:
-    """One image and its annotation on disk."""
-
-    name: str
-    image: Path
-    annotation: Path
-    """A mask, or BSDS500's `.mat` or `.npz`."""
-    size: Size
-    """Of the image."""
-
-    def digest(self) -> bytes:
-        """Both files' digests; DataError where a file cannot be read."""
-        return file_digest(self.image) + file_digest(self.annotation)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class EdgeFiles:
     """Pairs of an image and its boundaries, by place."""
 
-    files: Sequence[EdgeFile]
+    files: Sequence[AnnotatedFile]
     consensus: Consensus
     side: int | None = None
     """Every pair is resized to this many pixels each way. None: pairs as they are."""
@@ -66,25 +50,13 @@ class EdgeFiles:
         """
         file = self.files[place]
         share = _read_share(file.annotation)
-        _refuse_sizes(file.annotation, share.shape, file.image, file.size)
+        refuse_sizes(file.annotation, share.shape, file.image, file.size)
         return edge_pair(read_rgb(file.image), share, self.consensus, self.side)
 
     def read_window(self, place: int, top: int, left: int, side: int) -> Planes:
         """What `read` gives, seen through a window; errors as `read`."""
         image, boundaries = self.read(place)
         return window(image, top, left, side), window(boundaries, top, left, side)
-
-
-def edge_file(name: str, image: Path, annotation: Path) -> EdgeFile:
-    """An image and its annotation, checked by their headers; nothing is decoded.
-
-    Raises:
-        DataError: a file is no image, or a mask is of another size than its image.
-    """
-    size = image_size(image)
-    if annotation.suffix.lower() in SUFFIXES:
-        _refuse_sizes(annotation, image_size(annotation), image, size)
-    return EdgeFile(name=name, image=image, annotation=annotation, size=size)
 
 
 def edge_pair(image: np.ndarray, share: np.ndarray, consensus: Consensus, side: int | None = None) -> Planes:
@@ -115,11 +87,3 @@ def _read_share(annotation: Path) -> np.ndarray:
     if annotation.suffix.lower() in SUFFIXES:
         return read_mask(annotation)
     return annotator_share(read_annotations(annotation).boundaries)
-
-
-def _refuse_sizes(annotation: Path, found: tuple[int, ...], image: Path, expected: Size) -> None:
-    if found != expected:
-        raise DataError(
-            f"{annotation} is {found[1]}x{found[0]} and its image {image} is {expected[1]}x{expected[0]}: "
-            "give a mask of the image's size"
-        )

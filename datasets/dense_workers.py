@@ -24,10 +24,11 @@ from densedistill.datasets.dense import (
     DenseTrain,
     Frame,
     Symmetry,
+    TargetKind,
+    as_target,
     equal_runs,
     frames,
     normalised,
-    unit_range,
 )
 from densedistill.datasets.dense_pairs import HeldPairs, PairFiles, Pairs, Planes
 from densedistill.datasets.pixels import to_planes
@@ -63,6 +64,7 @@ class DenseWorkerTrain:
     std: tuple[float, ...] = _NO_STD
     workers: int = 2
     """Processes that read; 0: none, the caller itself."""
+    target_kind: TargetKind = "shares"
 
     def __post_init__(self) -> None:
         for place, (height, width) in enumerate(self.files.sizes):
@@ -71,6 +73,10 @@ class DenseWorkerTrain:
 
     def __len__(self) -> int:
         return len(self.files.sizes)
+
+    def plain(self, place: int) -> Tensor:
+        """Image `place` as it is, whole: (C, H, W) uint8; DataError where it cannot be read."""
+        return torch.from_numpy(self.files.read(place)[0])
 
     def batches(self, plans: Sequence[ViewPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
         """Batches as `DenseTrain.batches`; the same processes serve all of them.
@@ -87,7 +93,7 @@ class DenseWorkerTrain:
             square_symmetry()
         views = load_in_workers(_Views(self.files, self.crop), wanted, self.workers, _stacked)
         for plan, pixels in zip(plans, views, strict=True):
-            yield _batch(pixels, plan.images.astype(np.int64), self.mean, self.std, device)
+            yield _batch(self, pixels, plan.images.astype(np.int64), device)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +111,7 @@ class DenseWorkerEval:
     """Never more images than this at once, whatever the caller asks."""
     workers: int = 2
     """Processes that read; 0: none, the caller itself."""
+    target_kind: TargetKind = "shares"
 
     def batches(self, batch_size: int, *, device: torch.device) -> Iterator[Batch]:
         """Batches as `DenseEval.batches`; DataError names a file that cannot be read."""
@@ -112,7 +119,7 @@ class DenseWorkerEval:
         wanted = [list(range(start, stop)) for start, stop in equal_runs(self.files.sizes, largest)]
         wholes = load_in_workers(_Wholes(self.files), wanted, self.workers, _stacked)
         for places, pixels in zip(wanted, wholes, strict=True):
-            yield _batch(pixels, np.array(places), self.mean, self.std, device)
+            yield _batch(self, pixels, np.array(places), device)
 
 
 def dense_train(
@@ -124,14 +131,29 @@ def dense_train(
     mean: tuple[float, ...] = _NO_MEAN,
     std: tuple[float, ...] = _NO_STD,
     workers: int,
+    target_kind: TargetKind = "shares",
 ) -> TrainSet:
     """A training set of pairs, wherever they are; the arguments are those of `DenseWorkerTrain`."""
     if not isinstance(pairs, HeldPairs):
         return DenseWorkerTrain(
-            files=pairs, crop=crop, scale=scale, symmetry=symmetry, mean=mean, std=std, workers=workers
+            files=pairs,
+            crop=crop,
+            scale=scale,
+            symmetry=symmetry,
+            mean=mean,
+            std=std,
+            workers=workers,
+            target_kind=target_kind,
         )
     return DenseTrain(
-        inputs=pairs.inputs, targets=pairs.targets, crop=crop, scale=scale, symmetry=symmetry, mean=mean, std=std
+        inputs=pairs.inputs,
+        targets=pairs.targets,
+        crop=crop,
+        scale=scale,
+        symmetry=symmetry,
+        mean=mean,
+        std=std,
+        target_kind=target_kind,
     )
 
 
@@ -143,11 +165,28 @@ def dense_eval(
     std: tuple[float, ...] = _NO_STD,
     max_batch: int | None = None,
     workers: int,
+    target_kind: TargetKind = "shares",
 ) -> EvalSet:
     """An evaluation set of pairs, wherever they are; the arguments are those of `DenseWorkerEval`."""
     if not isinstance(pairs, HeldPairs):
-        return DenseWorkerEval(ids=ids, files=pairs, mean=mean, std=std, max_batch=max_batch, workers=workers)
-    return DenseEval(ids=ids, inputs=pairs.inputs, targets=pairs.targets, mean=mean, std=std, max_batch=max_batch)
+        return DenseWorkerEval(
+            ids=ids,
+            files=pairs,
+            mean=mean,
+            std=std,
+            max_batch=max_batch,
+            workers=workers,
+            target_kind=target_kind,
+        )
+    return DenseEval(
+        ids=ids,
+        inputs=pairs.inputs,
+        targets=pairs.targets,
+        mean=mean,
+        std=std,
+        max_batch=max_batch,
+        target_kind=target_kind,
+    )
 
 
 @cache
@@ -205,15 +244,11 @@ def _stacked(pairs: list[Planes]) -> tuple[Tensor, Tensor]:
 
 
 def _batch(
-    pixels: tuple[Tensor, Tensor],
-    places: np.ndarray,
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    device: torch.device,
+    source: DenseWorkerTrain | DenseWorkerEval, pixels: tuple[Tensor, Tensor], places: np.ndarray, device: torch.device
 ) -> Batch:
     inputs, targets = pixels
     return {
-        "input": normalised(inputs, mean, std, device),
-        "target": unit_range(targets, device),
+        "input": normalised(inputs, source.mean, source.std, device),
+        "target": as_target(targets, source.target_kind, device),
         "index": torch.from_numpy(places).to(device),
     }

@@ -13,8 +13,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from densedistill.datasets.base import DataError, EvalSet, TaskData
 from densedistill.datasets.bsds import Split, bsds_images, read_annotations
 from densedistill.datasets.collage import label_boundaries, make_collages
-from densedistill.datasets.dense import IMAGENET_MEAN, IMAGENET_STD, Size
-from densedistill.datasets.dense_edges import Consensus, EdgeFile, EdgeFiles, agree, edge_file, edge_pair
+from densedistill.datasets.dense import IMAGENET_MEAN, IMAGENET_STD
+from densedistill.datasets.dense_edges import Consensus, EdgeFiles, agree, edge_pair
+from densedistill.datasets.dense_files import AnnotatedFile, annotated_file, filling_a_view, in_order_of_shape
 from densedistill.datasets.dense_pairs import HeldPairs, Pairs, held_where_they_fit
 from densedistill.datasets.dense_workers import dense_eval, dense_train
 from densedistill.datasets.holdout import fingerprint
@@ -154,9 +155,10 @@ def _truth(part: Split, options: EdgeData) -> tuple[Consensus, int | None]:
 
 def _on_disk(options: EdgeData) -> _Split:
     found, notes = _bsds(options) if options.name == "bsds500" else _pairs(options)
-    fitting, left_out = _fitting(found["train"], options)
-    chosen: dict[str, list[EdgeFile]] = {"train": fitting} | {
-        part: sorted(found[part], key=_shape_and_name) for part in ("val", "test")
+    resized = options.view == "resize"
+    fitting, left_out = (found["train"], ()) if resized else filling_a_view(found["train"], options.size)
+    chosen: dict[str, list[AnnotatedFile]] = {"train": fitting} | {
+        part: in_order_of_shape(found[part]) for part in ("val", "test")
     }
     files: dict[str, EdgeFiles] = {}
     for part in _PARTS:
@@ -171,28 +173,12 @@ def _on_disk(options: EdgeData) -> _Split:
     )
 
 
-def _shape_and_name(file: EdgeFile) -> tuple[Size, str]:
-    return file.size, file.name
-
-
-def _fitting(files: Sequence[EdgeFile], options: EdgeData) -> tuple[list[EdgeFile], tuple[str, ...]]:
-    """The training images that fill a view, and a note where others do not."""
-    fitting = [file for file in files if options.view == "resize" or min(file.size) >= options.size]
-    if not fitting:
-        raise DataError(
-            f"none of the {len(files)} training images is as large as a view of {options.size}: "
-            "give a smaller size, or view=resize"
-        )
-    missing = len(files) - len(fitting)
-    note = f"{missing} training images smaller than a view of {options.size} left out"
-    return fitting, (note,) if missing else ()
-
-
-def _bsds(options: EdgeData) -> tuple[dict[str, list[EdgeFile]], tuple[str, ...]]:
+def _bsds(options: EdgeData) -> tuple[dict[str, list[AnnotatedFile]], tuple[str, ...]]:
     root = data_root(options.root, options.name)
-    parts: dict[str, list[EdgeFile]] = {
+    parts: dict[str, list[AnnotatedFile]] = {
         part: [
-            edge_file(found.name, found.image, found.annotation) for found in bsds_images(root, part)[: options.limit]
+            annotated_file(found.name, found.image, found.annotation)
+            for found in bsds_images(root, part)[: options.limit]
         ]
         for part in _PARTS
     }
@@ -207,11 +193,11 @@ def _bsds(options: EdgeData) -> tuple[dict[str, list[EdgeFile]], tuple[str, ...]
     )
 
 
-def _pairs(options: EdgeData) -> tuple[dict[str, list[EdgeFile]], tuple[str, ...]]:
+def _pairs(options: EdgeData) -> tuple[dict[str, list[AnnotatedFile]], tuple[str, ...]]:
     split = find_pairs(data_root(options.root, options.name), held_out=options.val_size, split_seed=options.split_seed)
     chosen: dict[str, list[Pair]] = {"train": split.train, "val": split.val, "test": split.test}
     parts = {
-        part: [edge_file(pair.name, pair.source, pair.target) for pair in pairs[: options.limit]]
+        part: [annotated_file(pair.name, pair.source, pair.target) for pair in pairs[: options.limit]]
         for part, pairs in chosen.items()
     }
     return parts, (

@@ -94,6 +94,41 @@ def read_mask(path: Path) -> np.ndarray:
     return mask * np.uint8(255) if mask.max(initial=0) == 1 else mask
 
 
+def read_map(path: Path) -> np.ndarray:
+    """(H, W) uint8, a map of strengths as stored: colour by its luma, transparency over black, 0/1 of one bit as 0/255.
+
+    Raises:
+        DataError: the file is missing, truncated or no image.
+    """
+    with _opened(path) as opened:
+        opened.load()
+        image = _eight_bits(opened, str(path))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
+    return np.array(image.convert("L"))
+
+
+def read_labels(path: Path) -> np.ndarray:
+    """(H, W) uint8, the number of each pixel's class: as stored, of a palette the index; equal channels count as one.
+
+    Raises:
+        DataError: the file is missing, truncated or no image, holds colours or numbers beyond 8 bits, or is a JPEG.
+    """
+    with _opened(path) as image:
+        if image.format == "JPEG":
+            raise DataError(f"{path} is a JPEG, which does not keep class numbers as they are: save masks as PNG")
+        image.load()
+        numbers = np.array(image)
+    if numbers.ndim == 3:
+        if (numbers[:, :, :1] != numbers[:, :, :3]).any():
+            raise DataError(f"{path} holds colours: save the number of each pixel's class, in one channel of 8 bits")
+        numbers = numbers[:, :, 0]
+    if numbers.dtype.kind not in "bui" or numbers.min(initial=0) < 0 or numbers.max(initial=0) > 255:
+        raise DataError(f"{path} holds numbers that are no classes: save whole ones from 0 to 255")
+    return numbers.astype(np.uint8)
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) from the file's header, without decoding the image.
 

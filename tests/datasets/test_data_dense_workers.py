@@ -15,7 +15,8 @@ from scipy.io import savemat
 from densedistill.datasets.base import Batch, BatchPlan, DataError, EvalSet, TaskData
 from densedistill.datasets.dense import DenseEval, DenseTrain, Frame, turned
 from densedistill.datasets.dense_degradation import degrade_window
-from densedistill.datasets.dense_edges import EdgeFiles, edge_file
+from densedistill.datasets.dense_edges import EdgeFiles
+from densedistill.datasets.dense_files import annotated_file
 from densedistill.datasets.dense_pairs import held
 from densedistill.datasets.dense_sr import SuperResolutionFiles, super_resolution_files
 from densedistill.datasets.dense_workers import DenseWorkerEval, DenseWorkerTrain, square_symmetry
@@ -216,7 +217,7 @@ def test_the_budget_decides_from_headers(photos: Path) -> None:
 
 
 def test_edge_pixels_are_counted_as_they_are_held(masks: Path) -> None:
-    files = [edge_file("a", masks / "images/01.png", masks / "masks/01.png")]
+    files = [annotated_file("a", masks / "images/01.png", masks / "masks/01.png")]
     assert EdgeFiles(files=files, consensus="any").held_bytes == 4 * 32 * 40
     assert EdgeFiles(files=files, consensus="any", side=16).held_bytes == 4 * 16 * 16
 
@@ -298,15 +299,17 @@ def test_a_mask_of_another_size_is_refused_before_training(masks: Path, annotate
     mask = tmp_path / "odd.png"
     _noise(mask, (31, 40), 0)
     with pytest.raises(DataError, match=r"odd\.png is 40x31 and its image \S*01\.png is 40x32"):
-        edge_file("01", masks / "images/01.png", mask)
+        annotated_file("01", masks / "images/01.png", mask)
     annotation = annotated / "bsds500/groundTruth/val/12.mat"
-    files = EdgeFiles(files=[edge_file("11", annotated / "bsds500/images/val/11.png", annotation)], consensus="any")
+    files = EdgeFiles(
+        files=[annotated_file("11", annotated / "bsds500/images/val/11.png", annotation)], consensus="any"
+    )
     with pytest.raises(DataError, match=r"12\.mat is 40x24 and its image \S*11\.png is 24x40"):
         files.read(0)
 
 
 def test_views_larger_than_an_image_are_refused(masks: Path) -> None:
-    files = EdgeFiles(files=[edge_file("a", masks / "images/01.png", masks / "masks/01.png")], consensus="any")
+    files = EdgeFiles(files=[annotated_file("a", masks / "images/01.png", masks / "masks/01.png")], consensus="any")
     with pytest.raises(ValueError, match="image 0 of 32x40 is smaller than a view of 33"):
         DenseWorkerTrain(files=files, crop=33)
 

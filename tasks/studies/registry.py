@@ -10,7 +10,7 @@ from densedistill.distill.study import StudyDefinition
 
 Maker = Callable[[], StudyDefinition]
 
-MODULES: tuple[str, ...] = ()
+MODULES = ("kd_vs_scratch", "dkd", "cross_resolution")
 """Modules of this folder; each has `STUDIES`: makers by name, then size."""
 
 

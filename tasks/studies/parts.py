@@ -1,0 +1,49 @@
+"""Settings that several built-in studies start from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+WEAK = {"crop_padding": 4, "flip": True}
+"""What the authors of DKD trained with."""
+MIXED = {**WEAK, "mixup": {"beta": 0.8}, "cutmix": {"beta": 1.0}}
+"""What references 000 and 001 trained their first version with."""
+STRONG = {**MIXED, "auto_augment": "cifar10", "random_erasing": {"probability": 0.25, "scale": [0.02, 0.2]}}
+"""Their later versions' augmentation."""
+
+
+def small_crops(epochs: int = 6) -> dict[str, Any]:
+    """`demo`: networks of 0.3 and 0.08 million parameters on embedded crops, some seconds a run."""
+    return {
+        "teacher": "cifar/resnet20",
+        "student": "cifar/resnet8",
+        "recipe.epochs": epochs,
+        "recipe.evaluate_every": 2,
+        "recipe.learning_rate": 4e-3,
+        "data.augmentation": {"crop_padding": 2},
+    }
+
+
+def small_crops_teacher() -> dict[str, Any]:
+    """The teacher of `small_crops`, a little longer in training."""
+    return {"recipe.epochs": 10, "recipe.learning_rate": 2e-3}
+
+
+def small_photographs(data: str, epochs: int, views: int) -> dict[str, Any]:
+    """`real`: small networks on 32-pixel photographs, a few minutes a run on two cores; the teacher is wider."""
+    return {
+        "teacher": "cifar/wrn-16-2",
+        "student": "cifar/resnet20",
+        "data": data,
+        "data.input_size": 32,
+        "data.val_size": 5000,
+        "data.augmentation": WEAK,
+        "recipe.schedule": "cosine",
+        "recipe.milestones": [],
+        "recipe.nesterov": True,
+        "recipe.learning_rate": 0.1,
+        "recipe.warmup_epochs": 1,
+        "recipe.batch_size": 128,
+        "recipe.epochs": epochs,
+        "recipe.views_per_epoch": views,
+    }

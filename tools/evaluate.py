@@ -13,6 +13,8 @@ EXAMPLES = """examples:
   python tools/evaluate.py --run RUN --arm gen_01 --split val --json
   python tools/evaluate.py --run RUN --data folder --data-root DIR --json    other images than the run's own
   python tools/evaluate.py --task sr --predictions DIR --data folder --data-root DIR_OF_HR --scale 4 --json
+  python tools/evaluate.py --task edges --predictions DIR --data bsds500 --split test --json     ODS, OIS, AP, Dice
+  python tools/evaluate.py --task edges --predictions DIR --data bsds500 --nms        of maps with thick boundaries
 """
 
 
@@ -25,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--run", metavar="DIR", help="a run's folder")
     what.add_argument("--predictions", metavar="DIR", help="images that any method made, as ID.png; needs --task")
     command.add_argument("--arm", metavar="NAME", help="arm of the run (default: the last distilled generation)")
-    command.add_argument("--task", metavar="NAME", help="the task of --predictions: sr")
+    command.add_argument("--task", metavar="NAME", help="the task of --predictions: sr, edges")
     command.add_argument("--data", metavar="NAME", help="a test set of the run, or another data set")
     command.add_argument("--data-root", metavar="DIR", help="where the data lies (also DENSEDISTILL_DATA)")
     command.add_argument("--split", choices=("test", "val"), default="test")
@@ -37,7 +39,20 @@ def parser() -> argparse.ArgumentParser:
         help="also average over views of each image, reported apart from the plain figures "
         "(cls: flip, shift; sr: self-ensemble, flip; edges: flip)",
     )
-    command.add_argument("--scale", type=int, default=4, metavar="N", help="of --predictions for sr (default: 4)")
+    command.add_argument("--scale", type=int, metavar="N", help="of --predictions for sr (default: 4)")
+    command.add_argument(
+        "--nms",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="edges: suppress what is no crest of a map before the benchmark (default: as the run's data options say; "
+        "--predictions are taken as they are)",
+    )
+    command.add_argument(
+        "--thin",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="edges: thin each thresholded map, as the benchmark does (default)",
+    )
     command.add_argument("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda, cuda:N, mps")
     command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else there")
     return command

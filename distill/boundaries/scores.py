@@ -51,6 +51,11 @@ class BoundaryScores:
         """The four figures by name."""
         return {"ods": self.ods, "ods_threshold": self.ods_threshold, "ois": self.ois, "ap": self.ap}
 
+    def curve(self) -> dict[str, list[float]]:
+        """`threshold`, `recall` and `precision`, one number for each threshold."""
+        columns = {"threshold": self.thresholds, "recall": self.recall, "precision": self.precision}
+        return {name: [float(value) for value in column] for name, column in columns.items()}
+
 
 def score_boundaries(counts: Sequence[BoundaryCounts], thresholds: np.ndarray = THRESHOLDS) -> BoundaryScores:
     """The figures for images with these counts at `thresholds` (K,).

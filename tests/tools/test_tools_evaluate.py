@@ -21,7 +21,7 @@ from densedistill.datasets.pixels import read_rgb
 from densedistill.distill import load_student
 from densedistill.distill.errors import RequestError
 from densedistill.tasks import get
-from densedistill.tools import evaluate, evaluate_actions
+from densedistill.tools import evaluate, evaluate_actions, evaluate_runs
 from densedistill.tools.finished import as_trained
 
 Capture = pytest.CaptureFixture[str]
@@ -109,7 +109,7 @@ def test_test_time_augmentation_is_refused_where_it_has_no_meaning(
 ) -> None:
     without = dataclasses.replace(get("cls"), test_time={})
     with pytest.raises(RequestError, match="task cls has no test-time augmentation"):
-        evaluate_actions._kind_of_views(without, "")
+        evaluate_runs._kind_of_views(without, "")
     message = refusal(["--run", str(cls_run), "--arm", "gen_01", "--tta", "flp"], capsys)
     assert "Did you mean 'flip'?" in message
     true, mine = folders(tmp_path, offset=1)
@@ -256,6 +256,13 @@ def test_predictions_that_do_not_fit_are_refused(tmp_path: Path, capsys: Capture
     assert "--arm" in refusal([*predictions(true, mine), "--arm", "gen_02"], capsys)
 
 
-@pytest.mark.parametrize(("task", "said"), [("edges", "not available yet"), ("srr", "Did you mean 'sr'?")])
-def test_other_tasks_have_no_form_for_predictions(tmp_path: Path, task: str, said: str, capsys: Capture) -> None:
-    assert said in refusal(["--task", task, "--predictions", str(tmp_path)], capsys)
+def test_other_tasks_have_no_form_for_predictions(tmp_path: Path, capsys: Capture) -> None:
+    assert "Did you mean 'sr'?" in refusal(["--task", "srr", "--predictions", str(tmp_path)], capsys)
+    true, mine = folders(tmp_path, offset=0)
+    assert "--nms belongs to edges" in refusal([*predictions(true, mine), "--nms"], capsys)
+    assert "--no-thin belongs to edges" in refusal([*predictions(true, mine), "--no-thin"], capsys)
+
+
+def test_maps_are_a_matter_of_edges(sr_run: Path, capsys: Capture) -> None:
+    assert "task sr makes none" in refusal(["--run", str(sr_run), "--nms"], capsys)
+    assert "--no-thin is for --predictions" in refusal(["--run", str(sr_run), "--no-thin"], capsys)

@@ -1,0 +1,66 @@
+"""Super-resolved images of any origin: PNG files named like the true images."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from densedistill.datasets.pixels import read_rgb, to_planes
+from densedistill.datasets.roots import data_root
+from densedistill.datasets.sr_sources import HrImage, find_images
+from densedistill.distill.errors import RequestError
+from densedistill.distill.metrics import ImageQuality
+from densedistill.tools.evaluate_files import require_all
+from densedistill.tools.evaluate_output import bar, document
+
+
+def score_super_resolution(options: argparse.Namespace) -> dict[str, Any]:
+    """PSNR and SSIM of the images in a folder.
+
+    Raises:
+        RequestError: a prediction is missing or of another size, or an option belongs to another task.
+        DataError: an image is missing or unreadable.
+    """
+    for given, name, owner in (
+        (options.split == "val", "--split val", "a run"),
+        (options.nms is not None, "--nms", "edges"),
+        (not options.thin, "--no-thin", "edges"),
+    ):
+        if given:
+            raise RequestError(f"{name} belongs to {owner}: leave it out beside --predictions for sr.")
+    name = options.data or "folder"
+    root = data_root(None if options.data_root is None else Path(options.data_root), name)
+    scale = 4 if options.scale is None else options.scale
+    metric = ImageQuality(scale)
+    truths = find_images(root, "." if name == "folder" else name)
+    names = [truth.name for truth in truths]
+    files = require_all(Path(options.predictions), names)
+    with bar("scoring", len(truths)) as progress:
+        for truth, file in zip(truths, files, strict=True):
+            prediction, target = _pair(file, truth, scale)
+            metric.update(prediction, {"target": target})
+            progress.step()
+    per_image = dict(zip(names, metric.per_image(), strict=True))
+    return document("sr", name, len(names), metric.compute(), per_image)
+
+
+def _pair(path: Path, truth: HrImage, scale: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Prediction and truth, both (1, 3, H, W) in [0, 1]; the truth is cropped top-left to the prediction's size.
+
+    Raises:
+        RequestError: the sizes differ by more than what reducing by `scale` drops.
+    """
+    prediction, target = read_rgb(path), read_rgb(truth.path)
+    if truth.crop is not None:
+        target = target[: truth.crop[0], : truth.crop[1]]
+    (height, width), (full_height, full_width) = prediction.shape[:2], target.shape[:2]
+    if not (0 <= full_height - height < scale and 0 <= full_width - width < scale):
+        raise RequestError(
+            f"prediction '{path}' has {width}x{height} pixels and its true image {full_width}x{full_height}: give "
+            f"images of the true size, less the last {scale - 1} rows and columns at most."
+        )
+    pair = (torch.from_numpy(to_planes(pixels))[None].float() / 255 for pixels in (prediction, target[:height, :width]))
+    return next(pair), next(pair)

@@ -1,0 +1,150 @@
+"""A finished arm scored again, by the same evaluation that its run was scored with."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel
+
+from densedistill.datasets.base import TaskData as LoadedData
+from densedistill.datasets.dense import DenseTrain
+from densedistill.datasets.super_resolution import SuperResolutionData, super_resolution_tests
+from densedistill.distill.data import EvalSet, TaskData
+from densedistill.distill.errors import RequestError, unknown_name
+from densedistill.distill.evaluation import Evaluation
+from densedistill.distill.evaluation import evaluate as score
+from densedistill.distill.runtime import resolve_device
+from densedistill.distill.spec import TaskSpec
+from densedistill.distill.test_time import Views
+from densedistill.distill.validation import validated
+from densedistill.tools.evaluate_output import document, say
+from densedistill.tools.finished import FinishedArm, as_trained, check_classes, open_arm
+
+WHICH_IMAGES = frozenset({"root", "train", "val", "tests", "val_size", "limit"})
+"""Data options that choose images: they belong to one data set. All others say how any image is prepared."""
+
+
+def rescore(options: argparse.Namespace) -> dict[str, Any]:
+    """The figures of an arm, by the same evaluation that the run was scored with.
+
+    Raises:
+        RequestError: the run, the arm or the data is not there, or they do not fit each other.
+    """
+    if options.task is not None:
+        raise RequestError("--task is for --predictions: leave it out beside --run, which knows its task.")
+    if not options.thin:
+        raise RequestError("--no-thin is for --predictions: leave it out beside --run, whose maps are always thinned.")
+    device = resolve_device(options.device)
+    arm = open_arm(Path(options.run), options.arm)
+    spec = arm.resolved.spec
+    kind = None if options.tta is None else _kind_of_views(spec, options.tta)
+    data, data_options = _data(arm, options)
+    data_options = _with_nms(data_options, options.nms, spec)
+    check_classes(arm, data)
+    name, images = _images(data, options)
+    say(f"{arm.name} ({arm.record['network']}) on {options.split} of {name}, in fp32 on {device}")
+    # The layout that the run was evaluated in: another one sums in another order.
+    network = arm.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def figures(views: Views | None) -> Evaluation:
+        return score(
+            network,
+            as_trained(images, data, arm.record),
+            spec=spec,
+            metric=spec.metric.make(data_options, data),
+            benchmark=spec.benchmark(data_options, options.split, images),
+            device=device,
+            batch_size=int(arm.record["recipe"]["batch_size"]),
+            views=views,
+        )
+
+    plain = figures(None)
+    found = document(spec.name, name, len(images.ids), plain.metrics, plain.per_image)
+    if kind is not None:
+        views = spec.test_time[kind]
+        count = len(views(torch.zeros(1, 3, 32, 32)))
+        found["tta"] = {"kind": kind, "views": count, "metrics": dict(figures(views).metrics)}
+    return found
+
+
+def _kind_of_views(spec: TaskSpec, asked: str) -> str:
+    """The kind of test-time augmentation that is asked for; the task's first where no name is given.
+
+    Raises:
+        RequestError: the task has none, or none of this name.
+    """
+    if not spec.test_time:
+        raise RequestError(f"task {spec.name} has no test-time augmentation: leave --tta out.")
+    if asked and asked not in spec.test_time:
+        raise RequestError(unknown_name(f"kind of views of task {spec.name}", asked, spec.test_time))
+    return asked or next(iter(spec.test_time))
+
+
+def _with_nms(data_options: BaseModel, nms: bool | None, spec: TaskSpec) -> BaseModel:
+    """The data options with `--nms` or `--no-nms` in place of the run's own choice.
+
+    Raises:
+        RequestError: the task has no maps to suppress.
+    """
+    if nms is None:
+        return data_options
+    if "nms" not in type(data_options).model_fields:
+        raise RequestError(f"--nms is for boundary maps, and task {spec.name} makes none: leave it out.")
+    return data_options.model_copy(update={"nms": nms})
+
+
+def _data(arm: FinishedArm, options: argparse.Namespace) -> tuple[TaskData, BaseModel]:
+    """The run's own data, or the one that was asked for, with its options."""
+    own = {arm.recorded_data.get("name"), *arm.recorded_data.get("tests", ())}
+    if options.data_root is None and (options.data is None or options.data in own):
+        data = arm.own_data()
+        if data.fingerprint != arm.recorded_data.get("fingerprint", data.fingerprint):
+            say("the data has changed since the run: its fingerprint is another one")
+        return data, arm.resolved.options
+    chosen = other_options(arm, options.data, options.data_root)
+    if options.split == "test" and isinstance(chosen, SuperResolutionData):
+        return _tests_alone(chosen), chosen
+    return arm.seen(arm.resolved.spec.load_data(chosen)), chosen
+
+
+def other_options(arm: FinishedArm, name: str | None, root: str | None) -> BaseModel:
+    """The run's data options with another data set, or with the run's own data set at another place.
+
+    Raises:
+        RequestError: the task has no such data set.
+    """
+    values = dict(arm.resolved.config.data)
+    if name is not None and name != values.get("name"):
+        values = {key: value for key, value in values.items() if key not in WHICH_IMAGES} | {"name": name}
+    if root is not None:
+        values["root"] = str(Path(root).absolute())
+    return validated(type(arm.resolved.options), values, "data")
+
+
+def _tests_alone(options: SuperResolutionData) -> LoadedData:
+    """Test sets without training images: a folder to be scored is scored whole, and nothing of it held out."""
+    tests = super_resolution_tests(options)
+    return LoadedData(
+        name=options.name,
+        train=DenseTrain(inputs=(), targets=(), crop=1),
+        val=next(iter(tests.values())),
+        tests=tests,
+        fingerprint="",
+    )
+
+
+def _images(data: TaskData, options: argparse.Namespace) -> tuple[str, EvalSet]:
+    """The images to score and their name: the named test set, else the first one."""
+    if options.split == "val":
+        return data.name, data.val
+    if options.data in data.tests:
+        return options.data, data.tests[options.data]
+    if not data.tests:
+        raise RequestError(f"data '{data.name}' has no test images: give --split val.")
+    name, *others = data.tests
+    if others:
+        say(f"scoring {name}; --data scores {' or '.join(others)}")
+    return name, data.tests[name]

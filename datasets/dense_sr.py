@@ -15,6 +15,9 @@ from densedistill.datasets.pixels import image_size, read_rgb, to_planes
 from densedistill.datasets.sr_degradation import Degradation, degrade
 from densedistill.datasets.sr_sources import HrImage
 
+_COMMON_MULTIPLE = 12
+"""Sets that serve x2, x3 and x4 alike are cropped to multiples of it: a published input may leave out that much."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SuperResolutionFiles:
@@ -30,6 +33,12 @@ class SuperResolutionFiles:
     def held_bytes(self) -> int:
         """Three channels a pixel; `scale` x `scale` pixels of the target for one of the input."""
         return sum(3 * height * width * (1 + self.scale**2) for height, width in self.sizes)
+
+    @property
+    def cropped(self) -> int:
+        """How many targets are less than their source: its last rows or columns make no whole pixel of the input."""
+        pairs = zip(self.images, self.sizes, strict=True)
+        return sum(high_size(image) != (height * self.scale, width * self.scale) for image, (height, width) in pairs)
 
     def read(self, place: int) -> Planes:
         """Input (3, h, w) and target (3, scale x h, scale x w); DataError names a file that cannot be read."""
@@ -86,10 +95,12 @@ def _low_size(image: HrImage, scale: int) -> Size:
     if image.low is None:
         return height // scale, width // scale
     low_height, low_width = image_size(image.low)
-    if low_height * scale > height or low_width * scale > width:
+    fit_height, fit_width = low_height * scale, low_width * scale
+    beyond = height - fit_height, width - fit_width
+    if min(beyond) < 0 or max(beyond) >= max(scale, _COMMON_MULTIPLE):
         raise DataError(
-            f"{image.low} of {low_width}x{low_height} times {scale} is larger than {image.path} "
-            f"of {width}x{height}: they are not a pair of this scale"
+            f"{image.low} of {low_width}x{low_height} times {scale} is {fit_width}x{fit_height} pixels, "
+            f"and {image.path} has {width}x{height}: they are not a pair of this scale"
         )
     return low_height, low_width
 

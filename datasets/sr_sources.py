@@ -34,17 +34,17 @@ class HrImage:
 
 
 def default_training(root: Path) -> tuple[str, ...]:
-    """`train` where the root has it, the root itself where images lie in it, else T91 and BSDS500 train."""
+    """`train` where the root has it, the root itself where images lie in it or in HR, else T91 and BSDS500 train."""
     if (root / "train").is_dir():
         return ("train",)
-    return (".",) if image_files(root) else ("t91", "bsds500-train")
+    return (".",) if _high_files(root) else ("t91", "bsds500-train")
 
 
 def default_tests(root: Path) -> tuple[str, ...]:
-    """`test` where the root has it, nothing where images lie in the root itself, else Set5 and B100."""
+    """`test` where the root has it, nothing where images lie in the root itself or in HR, else Set5 and B100."""
     if (root / "test").is_dir():
         return ("test",)
-    return () if image_files(root) else ("set5", "b100")
+    return () if _high_files(root) else ("set5", "b100")
 
 
 def find_images(root: Path, name: str) -> list[HrImage]:
@@ -59,7 +59,7 @@ def find_images(root: Path, name: str) -> list[HrImage]:
     table = folder / "B100.tsv"
     if name == "b100" and table.is_file():
         return _bsds_crops(root, table)
-    files = image_files(folder / "HR") or image_files(folder)
+    files = _high_files(folder)
     if not files:
         raise DataError(f"no images in {folder} (nor in its subfolder HR): put the high-resolution images there")
     return [HrImage(name=stem, path=path) for stem, path in by_stem(files).items()]
@@ -87,6 +87,10 @@ def with_low_resolution(root: Path, name: str, images: list[HrImage], scale: int
 def set_label(root: Path, name: str) -> str:
     """What a set is called in results: its name, or the name of its folder."""
     return name if name in NAMED_SETS else (root / name).resolve().name
+
+
+def _high_files(folder: Path) -> list[Path]:
+    return image_files(folder / "HR") or image_files(folder)
 
 
 def _folder(root: Path, name: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -174,11 +174,20 @@ def _load_folders(options: SuperResolutionData) -> TaskData:
     notes.append(f"test inputs: published for {', '.join(given) or 'none'}, made by the suite for all others")
     chosen = {"train": kept, "val": val, **{f"{_TEST}{label}": images for label, images in tests.items()}}
     files = {part: _files(images, options) for part, images in chosen.items()}
+    notes += _cropped_notes(files.values(), options.scale)
     listed = {part: _part(pairs, pairs) for part, pairs in files.items()}
     _refuse_leaks(listed)
     pairs, where = held_where_they_fit(files, options.memory_budget_mb)
     parts = {part: replace(images, pairs=pairs[part]) for part, images in listed.items()}
     return _task_data("folder", parts, (*notes, *where), options)
+
+
+def _cropped_notes(parts: Collection[SuperResolutionFiles], scale: int) -> list[str]:
+    cropped = sum(files.cropped for files in parts)
+    if not cropped:
+        return []
+    total = sum(len(files.images) for files in parts)
+    return [f"{cropped} of {total} images are cropped at the bottom and right to sides that {scale} divides"]
 
 
 def _prefixed(root: Path, name: str, several: bool) -> list[HrImage]:

@@ -115,6 +115,32 @@ def test_published_inputs_are_used_for_plain_bicubic_only(tmp_path: Path) -> Non
     assert any("Gaussian blur of sigma 1.2" in note for note in blurred.notes)
 
 
+def test_sides_that_the_scale_does_not_divide_are_cropped_and_said(tmp_path: Path) -> None:
+    _write(tmp_path / "train", 6, (40, 48))
+    _write(tmp_path / "test", 2, (43, 50))
+    data = load_super_resolution(_options(tmp_path))
+    (batch, *_) = data.tests["test"].batches(1, device=CPU)
+    assert (batch["input"].shape[2:], batch["target"].shape[2:]) == ((10, 12), (40, 48))
+    assert "2 of 8 images are cropped at the bottom and right to sides that 4 divides" in data.notes
+    _write(tmp_path / "even", 2, seed=1)
+    assert not any("cropped" in note for note in load_super_resolution(_options(tmp_path, tests=("even",))).notes)
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_a_benchmark_s_own_folder_is_a_root(tmp_path: Path, scale: int) -> None:
+    _write(tmp_path / "mine" / "HR", 2, (41, 49))
+    low = tmp_path / "mine" / f"LR_x{scale}"
+    low.mkdir()
+    for place in range(2):
+        Image.new("RGB", (49 // scale, 41 // scale), (7, 7, 7)).save(low / f"img{place}.png")
+    options = _options(tmp_path / "mine", scale=scale, hr_patch=36)
+    (label, images), *others = super_resolution_tests(options).items()
+    assert (label, list(images.ids), others) == ("mine", ["img0", "img1"], [])
+    (batch, *_) = images.batches(1, device=CPU)
+    assert (batch["input"] * 255).round().unique().tolist() == [7.0]
+    assert batch["target"].shape[2:] == (41 // scale * scale, 49 // scale * scale)
+
+
 def test_training_on_a_test_image_is_refused(tmp_path: Path) -> None:
     _write(tmp_path / "train", 6)
     (tmp_path / "test").mkdir()
@@ -134,6 +160,12 @@ def _wrong_low(root: Path) -> SuperResolutionData:
     return _options(root)
 
 
+def _low_of_scale_eight(root: Path) -> SuperResolutionData:
+    (root / "test" / "LR_x4").mkdir()
+    Image.new("RGB", (6, 5)).save(root / "test" / "LR_x4" / "img0.png")
+    return _options(root)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -144,7 +176,8 @@ def _wrong_low(root: Path) -> SuperResolutionData:
         (lambda root: SuperResolutionData(name="folder"), "needs a root"),
         (lambda root: _options(root, tests=("test", "./test")), "two test sets are called 'test'"),
         (_missing_low, "lacks img0"),
-        (_wrong_low, "20x20 times 4 is larger than .*48x40"),
+        (_wrong_low, "20x20 times 4 is 80x80 pixels, and .*48x40: they are not a pair of this scale"),
+        (_low_of_scale_eight, "6x5 times 4 is 24x20 pixels, and .*48x40: they are not a pair"),
     ],
 )
 def test_bad_folders(tmp_path: Path, spoil: Callable[[Path], SuperResolutionData], message: str) -> None:

@@ -60,6 +60,10 @@ class ClassificationData(BaseModel):
     """Height and width of the teacher's input; None: `input_size`. Views are then made at the larger size, as far as
     the data set has it, and resized for either network (antialiased bicubic): both see the same crop, colours, erased
     rectangle and mix. `augmentation.crop_padding` counts in the student's pixels."""
+    detail: int | None = Field(default=None, ge=8)
+    """Height and width that images are reduced to before anything else, in pixels: a larger input is enlarged from
+    there and shows nothing more. None: all that the data set has. With `teacher_size` it tells apart what a larger
+    teacher gains by its size and what by detail that the student never sees."""
     val_size: int | float | None = Field(default=None, gt=0)
     """Training images to hold out for validation: a number, or a share below 1. None: a tenth. Only for data sets
     without a validation part of their own."""
@@ -119,7 +123,7 @@ def load_classification(options: ClassificationData) -> TaskData:
 
 def input_sizes(options: ClassificationData) -> Sizes:
     """Sides of the inputs that `load_classification` gives, in pixels; no data is read."""
-    native = _NATIVE_SIZES[options.name]
+    native = min(_NATIVE_SIZES[options.name], options.detail or _NATIVE_SIZES[options.name])
     student = options.input_size or native
     return Sizes(student=student, teacher=options.teacher_size or student, native=native)
 
@@ -150,6 +154,8 @@ def _split(source: ClassificationSource, options: ClassificationData) -> _Split:
         kept = first_per_class(source.train.labels[places], options.limit, options.split_seed)
         places = places[kept]
         notes.append(f"at most {options.limit} training images per class")
+    if options.detail is not None:
+        notes.append(f"images reduced to {options.detail} pixels at most before anything else, also for a larger input")
     digest = hashlib.sha256(source.digest.encode())
     digest.update(places.astype("<i8").tobytes() + b"|" + held.astype("<i8").tobytes())
     return _Split(

@@ -23,7 +23,7 @@ class Sizes:
     student: int
     teacher: int
     native: int
-    """Of the images as the data set has them."""
+    """Of the images as the data set has them, or as they are reduced to before anything else."""
 
     @property
     def view(self) -> int:

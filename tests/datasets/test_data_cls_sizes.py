@@ -123,6 +123,21 @@ def images_of(images: EvalSet) -> torch.Tensor:
     return torch.cat([batch["input"] for batch in images.batches(4, device=CPU)])
 
 
+def test_less_detail_leaves_the_teacher_nothing_that_the_student_does_not_see(folder: Path) -> None:
+    data = load(folder, input_size=16, teacher_size=40, detail=16)
+    alone = load(folder, input_size=16)
+    assert data.taught is not None
+    assert data.teacher is not None
+    batch = batch_of(data.taught.train)
+    enlarged = resized(batch["input"], 40, data.train.options.normalisation)  # type: ignore[attr-defined]
+    torch.testing.assert_close(batch["teacher_input"], enlarged)
+    torch.testing.assert_close(batch["input"], batch_of(alone.train)["input"])
+    small, large = images_of(data.val), images_of(data.teacher.val)
+    torch.testing.assert_close(large, resized(small, 40, data.train.options.normalisation))  # type: ignore[attr-defined]
+    assert not torch.allclose(large, images_of(load(folder, input_size=16, teacher_size=40).teacher.val))  # type: ignore[union-attr]
+    assert any("16 pixels at most" in note for note in data.notes)
+
+
 @pytest.mark.parametrize("budget", [0, 64])
 def test_either_is_evaluated_as_if_there_were_no_other(folder: Path, budget: int) -> None:
     data = load(folder, input_size=16, teacher_size=32, memory_budget_mb=budget)

@@ -41,7 +41,8 @@ def plain_kernel(weight: Tensor, difference: Difference) -> Tensor:
         return weight - weight.flatten(2)[:, :, _CLOCKWISE_BEFORE].view_as(weight)
     if difference == "radial":
         pairs = weight.flatten(2)[:, :, 1:]
-        return torch.cat((torch.zeros_like(pairs[:, :, :1]), pairs, -pairs), dim=2)[:, :, _RADIAL].unflatten(2, (5, 5))
+        signed = torch.cat((torch.zeros_like(pairs[:, :, :1]), pairs, -pairs), dim=2)
+        return signed[:, :, _RADIAL].reshape(*weight.shape[:2], 5, 5)
     return weight
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from densedistill.datasets.edges import EdgeData, load_edges
@@ -25,31 +24,16 @@ from densedistill.distill.spec import (
 from densedistill.distill.test_time import mirrors
 from densedistill.tasks.edge_benchmark import benchmark
 from densedistill.tasks.methods_dense import edge_methods
+from densedistill.tasks.padding import predict
 from densedistill.tasks.pictures import as_pixels, input_picture
 from densedistill.tasks.registry import register
 
-MULTIPLE = 32
-"""U-Nets with five stages halve the input five times."""
 SLIM_DECODER = [64, 32, 24, 16, 8]
 
 
 def network_arguments(_name: str, _options: EdgeData, _data: TaskData) -> Mapping[str, Argument]:
     """Nothing follows from the data: three channels in, one map out, whatever the size."""
     return {}
-
-
-def predict(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """Logits (B, 1, H, W) of whole images: padded below and to the right by reflection, and cropped back.
-
-    To multiples of the network's `size_multiple` where it says one: a published network that takes any size answers as
-    it does for its authors.
-    """
-    height, width = images.shape[-2:]
-    multiple = int(getattr(network, "size_multiple", MULTIPLE))
-    below, right = -height % multiple, -width % multiple
-    mode = "reflect" if below < height and right < width else "replicate"
-    logits = network(F.pad(images, (0, right, 0, below), mode=mode) if below or right else images)
-    return logits[..., :height, :width]
 
 
 def truth_cell(entries: Mapping[str, Tensor], _data: TaskData) -> PanelCell:

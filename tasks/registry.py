@@ -10,7 +10,7 @@ from densedistill.distill.plugins import load_entry_points
 from densedistill.distill.registry import Registry
 from densedistill.distill.spec import TaskSpec
 
-BUILT_IN = ("classification", "super_resolution", "edges")
+BUILT_IN = ("classification", "super_resolution", "edges", "segmentation")
 """Modules of this folder that register a task."""
 
 _TASKS: Registry[TaskSpec] = Registry("task")

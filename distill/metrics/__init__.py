@@ -4,5 +4,6 @@ from densedistill.distill.metrics.accuracy import Accuracy, expected_calibration
 from densedistill.distill.metrics.base import Metric
 from densedistill.distill.metrics.dice import Dice
 from densedistill.distill.metrics.image_quality import PSNR_CAP, ImageQuality
+from densedistill.distill.metrics.iou import MeanIoU
 
-__all__ = ["PSNR_CAP", "Accuracy", "Dice", "ImageQuality", "Metric", "expected_calibration_error"]
+__all__ = ["PSNR_CAP", "Accuracy", "Dice", "ImageQuality", "MeanIoU", "Metric", "expected_calibration_error"]

@@ -27,6 +27,8 @@ _LABELS = {
     "ois": "OIS",
     "ap": "AP",
     "iou": "IoU",
+    "miou": "mean IoU",
+    "pixel_accuracy": "pixel accuracy",
     "agreement": "same class as the teacher",
     "kl": "KL from the teacher (nats)",
     "temperature": "at temperature",
@@ -34,7 +36,15 @@ _LABELS = {
     "teacher_ece": "the teacher's",
     "teacher_ece_scaled": "the teacher's, scaled",
 }
-_UNITS = {"accuracy": "%", "top5": "%", "agreement": "%", "psnr": "dB", "psnr_y": "dB", "psnr_rgb": "dB"}
+_UNITS = {
+    "accuracy": "%",
+    "top5": "%",
+    "agreement": "%",
+    "pixel_accuracy": "%",
+    "psnr": "dB",
+    "psnr_y": "dB",
+    "psnr_rgb": "dB",
+}
 
 Kind = Literal["teacher", "distilled", "scratch", "direct", "other"]
 

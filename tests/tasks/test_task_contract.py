@@ -86,6 +86,15 @@ SHRUNK: Mapping[str, Mapping[str, object]] = {
         "data.collage_size": 64,
         "data.size": 64,
     },
+    "seg": {
+        "networks": [
+            {"name": "smp/unet-mobilenet_v2", "arguments": {"decoder_channels": [16, 16, 8, 8, 8]}},
+            {"name": "smp/unet-mobilenet_v2", "arguments": {"decoder_channels": [8, 8, 8, 8, 8]}},
+        ],
+        "data.collages": [8, 2, 2],
+        "data.collage_size": 64,
+        "data.size": 64,
+    },
     "denoise": {
         "networks": [
             {"name": "denoiser", "arguments": {"width": 8, "depth": 3}},

@@ -38,6 +38,15 @@ def size_multiple(name: str, arguments: Mapping[str, object]) -> int:
     return int(_read(Path(name)).size_requirements.multiple_of)
 
 
+def enlargement(name: str) -> int:
+    """How many times higher and wider than its input the output of the network in the file `name` is.
+
+    Raises:
+        NetworkError: as `build`.
+    """
+    return int(_read(Path(name)).scale)
+
+
 def _read(path: Path) -> ImageModelDescriptor[nn.Module]:
     from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
 

@@ -51,8 +51,10 @@ def load_weights(module: nn.Module, path: str | Path) -> None:
     ]
     if any(faults):
         nn.Module.load_state_dict(module, before)
+        scale = getattr(module, "scale", None)
+        enlarging = f", which enlarges by {scale} (weights of another scale do not fit)" if scale else ""
         raise NetworkError(
-            f"{path} holds the weights of another network than this {type(module).__name__}: "
+            f"{path} holds the weights of another network than this {type(module).__name__}{enlarging}: "
             f"{'; '.join(fault for fault in faults if fault)}; give weights of this very network."
         )
 

@@ -6,11 +6,13 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
+from densedistill.backbones.spandrel_family import enlargement
 from densedistill.datasets.bicubic import imresize
 from densedistill.datasets.sr_degradation import Degradation
 from densedistill.datasets.super_resolution import SuperResolutionData, load_super_resolution
 from densedistill.distill.application import Application
 from densedistill.distill.data import TaskData
+from densedistill.distill.errors import RequestError
 from densedistill.distill.metrics import ImageQuality
 from densedistill.distill.recipe import Recipe
 from densedistill.distill.spec import (
@@ -28,6 +30,7 @@ from densedistill.tasks.pictures import as_pixels, centre
 from densedistill.tasks.registry import register
 from densedistill.tasks.sr_methods import METHODS
 
+PUBLISHED = "spandrel/"
 SHOWN = 192
 """Side of the panels' detail, in high-resolution pixels."""
 REACH = 32
@@ -38,8 +41,20 @@ REFERENCE_BLUR = 1.0
 
 
 def network_arguments(name: str, options: SuperResolutionData, _data: TaskData) -> Mapping[str, Argument]:
-    """The scale; a published checkpoint brings its own."""
-    return {} if name.startswith("spandrel/") else {"scale": options.scale}
+    """The scale; a published checkpoint brings its own.
+
+    Raises:
+        RequestError: a checkpoint of another scale than the data's.
+    """
+    if not name.startswith(PUBLISHED):
+        return {"scale": options.scale}
+    scale = enlargement(name.removeprefix(PUBLISHED))
+    if scale != options.scale:
+        raise RequestError(
+            f"network '{name}' enlarges by {scale}, and the data asks for {options.scale}: give a checkpoint for "
+            f"x{options.scale}, or --set data.scale={scale}."
+        )
+    return {}
 
 
 def predict(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
@@ -94,8 +109,8 @@ def benchmark() -> Preset:
 def study() -> Preset:
     """A published teacher, and a recipe short enough for several seeds on two cores."""
     return Preset(
-        summary="x4 on T91 and BSDS500 train, 2,000 steps: IMDN → AttentionSRNet → half, L1 to the teacher's images; give "
-        "the authors' IMDN by --teacher-weights",
+        summary="x4 on T91 and BSDS500 train, 2,000 steps: IMDN → AttentionSRNet → half, L1 to the teacher's images; "
+        "give the authors' IMDN by --teacher-weights",
         chain=(
             NetworkSpec(name="imdn"),
             NetworkSpec(name="attention-sr"),

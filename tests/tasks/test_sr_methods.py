@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 import torch
+from spandrel.architectures.Compact import Compact
 from torch import nn
 
 from densedistill.backbones import NetworkError, create
+from densedistill.datasets.super_resolution import SuperResolutionData
 from densedistill.distill.errors import RequestError
 from densedistill.distill.method_context import combined_terms, look
 from densedistill.distill.objective import LossTerm, Objective, without_teacher
@@ -152,6 +154,15 @@ def test_contrast_and_perception_by_the_real_vgg19(data_root: Path) -> None:
     losses = objective(step(student, teacher, told))
     assert set(losses) == {"l1", "perceptual", "features", "contrastive"}
     assert all(loss.isfinite() and loss > 0 for loss in losses.values())
+
+
+def test_a_checkpoint_of_another_scale_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    torch.save(Compact(num_feat=8, num_conv=1, upscale=2).state_dict(), tmp_path / "x2.pth")
+    spec = get("sr")
+    name = f"spandrel/{tmp_path / 'x2.pth'}"
+    with pytest.raises(RequestError, match=r"x2\.pth' enlarges by 2, and the data asks for 4: .* data\.scale=2"):
+        spec.network_arguments(name, SuperResolutionData(), None)  # type: ignore[arg-type]
+    assert spec.network_arguments(name, SuperResolutionData(scale=2), None) == {}  # type: ignore[arg-type]
 
 
 def test_the_task_lists_its_methods_and_a_preset_for_studies() -> None:

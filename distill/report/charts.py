@@ -1,81 +1,21 @@
-"""The report's figures, drawn by matplotlib without pyplot and returned as self-contained SVG.
-
-Matplotlib is imported when the first figure is drawn: a run imports this module at its start, and draws at its end.
-"""
+"""The figures of one run: curves of its training, and its arms against each other."""
 
 from __future__ import annotations
 
-import base64
-import io
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from densedistill.distill.report import words
+from densedistill.distill.report.drawing import Chart, Stroke, canvas, chart, line_style, slug, strokes
 from densedistill.distill.report.facts import ArmFacts, EpochFacts, RunFacts
 from densedistill.distill.report.summary import Basis, basis, partner
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# Okabe and Ito 2008, "Color Universal Design", without black and yellow: apart for every common colour vision.
-_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B6B6B")
-_DASHES: Mapping[words.Kind, tuple[float, ...]] = {"scratch": (4.0, 2.0), "direct": (1.2, 1.6)}
-_STYLE: dict[Any, Any] = {
-    "font.size": 9.5,
-    "axes.edgecolor": "#9aa1ab",
-    "axes.labelcolor": "#3b424c",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "axes.axisbelow": True,
-    "grid.color": "#e6e9ee",
-    "text.color": "#3b424c",
-    "xtick.color": "#5b6470",
-    "ytick.color": "#5b6470",
-    "svg.fonttype": "path",
-    "svg.hashsalt": "densedistill",
-}
 _LOG_RATIO = 20.0
 _MARKED_EPOCHS = 30
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Stroke:
-    """How an arm is drawn in every figure of its run."""
-
-    colour: str
-    dashes: tuple[float, ...]
-    """Lengths on and off in line widths; empty for a solid line."""
-    width: float
-    """Points. Later arms lie on top and are thinner, so that arms with equal values all show."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Chart:
-    """One figure."""
-
-    title: str
-    note: str
-    source: str
-    """The SVG as a data URI."""
-    alternative: str
-    """The figure in words, for those who cannot see it."""
-
-
-def strokes(arms: Sequence[str]) -> dict[str, Stroke]:
-    """A colour for each arm in order; the dashes tell controls from the chain."""
-    return {
-        arm: Stroke(
-            colour=_PALETTE[place % len(_PALETTE)],
-            dashes=_DASHES.get(words.parse_arm(arm).kind, ()),
-            width=3.0 - 1.6 * place / max(1, len(arms) - 1),
-        )
-        for place, arm in enumerate(arms)
-    }
 
 
 def training_charts(run: RunFacts) -> list[Chart]:
@@ -131,7 +71,7 @@ def _curves(
         return None
     from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-    figure, axes = _canvas()
+    figure, (axes,) = canvas()
     looks = strokes([arm.arm for arm in run.arms])
     for arm, points in series.items():
         _line(axes, points, looks[arm])
@@ -147,7 +87,7 @@ def _curves(
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     named = words.roles([arm.arm for arm in run.arms])
     ends = "; ".join(f"{named[arm]} ends at {points[-1][1]:.4g}" for arm, points in series.items())
-    return Chart(title=title, note=note, source=_encode(figure), alternative=f"{title} by epoch: {ends}.")
+    return chart(slug(title), title, figure, f"{title} by epoch: {ends}.", note=note)
 
 
 def _points(lines: Iterable[EpochFacts], read: Callable[[EpochFacts], float | None]) -> list[tuple[int, float]]:
@@ -159,7 +99,7 @@ def _line(axes: Axes, points: Sequence[tuple[int, float]], stroke: Stroke) -> No
         [epoch for epoch, _ in points],
         [value for _, value in points],
         color=stroke.colour,
-        linestyle=(0, stroke.dashes) if stroke.dashes else "solid",
+        linestyle=line_style(stroke),
         linewidth=stroke.width,
         marker="o" if len(points) <= _MARKED_EPOCHS else "",
         markersize=stroke.width + 1.2,
@@ -173,7 +113,7 @@ def _by_size(run: RunFacts, on: Basis) -> Chart | None:
         return None
     from matplotlib.ticker import NullLocator
 
-    figure, axes = _canvas()
+    figure, (axes,) = canvas()
     looks = strokes([arm.arm for arm in run.arms])
     for arm in sized:
         stroke = looks[arm.arm]
@@ -195,11 +135,12 @@ def _by_size(run: RunFacts, on: Basis) -> Chart | None:
     axes.margins(x=0.12, y=0.18)
     axes.set_xlabel("parameters, log scale")
     axes.set_ylabel(words.in_unit(run.metric.name, run.metric.unit))
-    return Chart(
-        title=f"{words.title(run.metric.name)} by size",
+    return chart(
+        "size",
+        f"{words.title(run.metric.name)} by size",
+        figure,
+        f"{words.label(run.metric.name)} against the number of parameters of {len(sized)} arms.",
         note=f"Measured on {on.where}; open circles are controls, an arrow leads from scratch to distilled.",
-        source=_encode(figure),
-        alternative=f"{words.label(run.metric.name)} against the number of parameters of {len(sized)} arms.",
     )
 
 
@@ -224,7 +165,7 @@ def _retention(run: RunFacts) -> Chart | None:
     kept = [(arm, retention) for arm, retention in shares if math.isfinite(retention)]
     if not kept:
         return None
-    figure, axes = _canvas()
+    figure, (axes,) = canvas()
     looks = strokes([arm.arm for arm in run.arms])
     named = words.roles([arm.arm for arm in run.arms])
     for place, (arm, retention) in enumerate(kept):
@@ -238,11 +179,12 @@ def _retention(run: RunFacts) -> Chart | None:
     axes.grid(visible=False)
     axes.set_xlabel(f"{words.label(run.metric.name)} of the teacher kept (%)")
     told = "; ".join(f"{named[arm.arm]} {words.share(retention)}" for arm, retention in reversed(kept))
-    return Chart(
-        title="Retention",
+    return chart(
+        "retention",
+        "Retention",
+        figure,
+        f"Retention: {told}.",
         note="The student's figure divided by its teacher's; the dashed line is the teacher.",
-        source=_encode(figure),
-        alternative=f"Retention: {told}.",
     )
 
 
@@ -265,24 +207,3 @@ def _bar(axes: Axes, place: int, retention: float, stroke: Stroke) -> None:
         ha="right" if roomy else "left",
         color="white" if solid and roomy else stroke.colour,
     )
-
-
-def _canvas() -> tuple[Figure, Axes]:
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(_STYLE):
-        figure = Figure(figsize=(5.6, 3.2), layout="constrained")
-        axes = figure.subplots()
-        axes.ticklabel_format(axis="y", useOffset=False)
-    return figure, axes
-
-
-def _encode(figure: Figure) -> str:
-    """The figure as a data URI: an image of its own, so that ids of two figures cannot meet."""
-    from matplotlib import rc_context
-
-    written = io.BytesIO()
-    with rc_context(_STYLE):
-        figure.savefig(written, format="svg", metadata={"Date": None})
-    return f"data:image/svg+xml;base64,{base64.b64encode(written.getvalue()).decode('ascii')}"

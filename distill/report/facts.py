@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -14,6 +14,26 @@ class MetricFacts:
     name: str
     unit: str
     higher_is_better: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """Something that was seen in an arm's training and that its figures should be read with."""
+
+    kind: str
+    text: str
+    epoch: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationBin:
+    """The test images of one range of confidence."""
+
+    count: int
+    confidence: float
+    """Their mean, 0..1."""
+    accuracy: float
+    """Share of them that is right, 0..1."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,6 +63,10 @@ class ArmFacts:
     latency_ms: float | None = None
     """Milliseconds for one image, on the run's device."""
     notes: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    class_accuracy: Mapping[str, float] = field(default_factory=dict)
+    """Percent by class, where the task has classes."""
+    calibration: tuple[CalibrationBin, ...] = ()
     finished: bool = True
 
 

@@ -13,7 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from densedistill.distill.report import words
-from densedistill.distill.report.charts import Stroke, outcome_charts, strokes, training_charts
+from densedistill.distill.report.charts import outcome_charts, training_charts
+from densedistill.distill.report.drawing import Stroke, strokes
 from densedistill.distill.report.facts import ArmFacts, RunFacts
 from densedistill.distill.report.panels import read_panels
 from densedistill.distill.report.reading import read_run

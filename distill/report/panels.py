@@ -65,17 +65,30 @@ class Panels:
 
 def read_panels(folder: Path, arms: Sequence[str]) -> Panels | None:
     """The grid of a run folder whose arms are `arms`; None where it has none or it is not finished being written."""
-    path = folder / "panels" / "panels.json"
-    try:
-        listed = fields(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None
+    listed = _listed(folder)
     columns = [name for name in listed.get("columns", []) if isinstance(name, str)]
     rows = tuple(_row(folder, columns, row) for row in entries(listed.get("rows")))
     if not columns or not rows:
         return None
     named = words.roles(arms, columns)
     return Panels(columns=tuple(named[name] for name in columns), rows=rows)
+
+
+def read_columns(folder: Path, columns: Sequence[str]) -> Panels | None:
+    """Some columns of a run's grid by their names in it; None where the run has no grid, or not all of them."""
+    listed = _listed(folder)
+    rows = tuple(_row(folder, columns, row) for row in entries(listed.get("rows")))
+    return (
+        Panels(columns=tuple(columns), rows=rows) if rows and set(columns) <= set(listed.get("columns", [])) else None
+    )
+
+
+def _listed(folder: Path) -> Mapping[str, Any]:
+    """What `panels.json` holds; an empty object where there is none, or half of one."""
+    try:
+        return fields(json.loads((folder / "panels" / "panels.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
 
 
 def _row(folder: Path, columns: Sequence[str], row: Mapping[str, Any]) -> Row:

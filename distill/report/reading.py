@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from densedistill.distill.errors import RequestError
 from densedistill.distill.report.facts import (
     ArmFacts,
     BaselineFacts,
+    CalibrationBin,
     DataFacts,
     EpochFacts,
     MetricFacts,
+    Notice,
     ReferenceFacts,
     RunFacts,
 )
@@ -90,6 +93,9 @@ def arm_facts(result: Mapping[str, Any]) -> tuple[ArmFacts, ...]:
             peak_memory_mb=number(arm.get("peak_memory_mb")),
             latency_ms=number(arm.get("latency_ms")),
             notes=strings(arm.get("notes")),
+            notices=_notices(arm.get("notices")),
+            class_accuracy=numbers(fields(arm.get("fidelity")).get("class_accuracy")),
+            calibration=_calibration(fields(fields(arm.get("fidelity")).get("calibration_bins"))),
         )
         for arm in entries(result.get("arms"))
     )
@@ -219,13 +225,44 @@ def _with_unfinished(
     listed: Sequence[ArmFacts], ended: Sequence[ArmFacts], epochs: Sequence[EpochFacts], metric: MetricFacts
 ) -> tuple[ArmFacts, ...]:
     """The result's arms in its order; where some are not in it yet, those too, and all of them sorted by name."""
-    known = {arm.arm: arm for arm in (*ended, *listed)}
+    records = {arm.arm: arm for arm in ended}
+    listed = [_completed(arm, records.get(arm.arm)) for arm in listed]
+    known = records | {arm.arm: arm for arm in listed}
     waiting = {line.arm for line in epochs} - set(known)
     if not waiting and len(known) == len(listed):
         return tuple(listed)
     for arm in waiting:
         known[arm] = _unfinished(arm, [line for line in epochs if line.arm == arm], metric)
     return tuple(known[arm] for arm in sorted(known))
+
+
+def _completed(arm: ArmFacts, record: ArmFacts | None) -> ArmFacts:
+    """`arm` with what only its own record has: figures by class of an arm that no teacher taught."""
+    if record is None:
+        return arm
+    return replace(
+        arm,
+        class_accuracy=arm.class_accuracy or record.class_accuracy,
+        calibration=arm.calibration or record.calibration,
+    )
+
+
+def _notices(value: object) -> tuple[Notice, ...]:
+    return tuple(
+        Notice(kind=text(entry.get("kind")), text=text(entry.get("text")), epoch=integer(entry.get("epoch")))
+        for entry in entries(value)
+        if text(entry.get("text"))
+    )
+
+
+def _calibration(bins: Mapping[str, Any]) -> tuple[CalibrationBin, ...]:
+    columns = [bins.get(name) for name in ("count", "confidence", "accuracy")]
+    if not all(isinstance(column, list) for column in columns):
+        return ()
+    return tuple(
+        CalibrationBin(count=int(count), confidence=float(confidence), accuracy=float(accuracy))
+        for count, confidence, accuracy in zip(*columns, strict=False)
+    )
 
 
 def _unfinished(arm: str, lines: Sequence[EpochFacts], metric: MetricFacts) -> ArmFacts:

@@ -135,7 +135,8 @@ def figure(value: float | None, unit: str = "", *, signed: bool = False, bare: b
     if not math.isfinite(value):
         return str(value)
     digits = 2 if unit or abs(value) >= 100 else 4
-    written = f"{value:{'+' if signed else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    # Adding 0 turns the -0.0 that a small loss is rounded to into a figure without a sign.
+    written = f"{round(value, digits) + 0.0:{'+' if signed else ''}.{digits}f}".replace("-", "\N{MINUS SIGN}")
     return written if bare or not unit else f"{written} {unit}"
 
 
@@ -201,4 +202,4 @@ def _decimals(value: float | None, digits: int, suffix: str) -> str:
     """`value` with that many decimals and a suffix; a dash where it is absent or not finite."""
     if value is None or not math.isfinite(value):
         return ABSENT
-    return f"{value:,.{digits}f}{suffix}".replace("-", "\N{MINUS SIGN}")
+    return f"{round(value, digits) + 0.0:,.{digits}f}{suffix}".replace("-", "\N{MINUS SIGN}")

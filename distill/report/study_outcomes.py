@@ -1,0 +1,297 @@
+"""A study's arms against each other: figures over seeds, differences with intervals, retention, size, latency."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from densedistill.distill.report import words
+from densedistill.distill.report.drawing import INK, MUTED, Chart, Stroke, canvas, chart
+from densedistill.distill.report.study_curves import legend_of
+from densedistill.distill.report.study_facts import StudyFacts
+from densedistill.distill.report.study_numbers import ArmNumbers, Judged, Numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_CLAIMED = {"better": "#007a58", "worse": "#b34700"}
+_COSTS = {"parameters": "size", "milliseconds for one image": "latency"}
+_LONGEST = 34
+_FROM_ZERO_BELOW = 0.5
+
+
+def outcome_charts(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -> list[Chart]:
+    """The figures that the data is there for."""
+    charts = [
+        _arms(study, numbers, looks),
+        _differences(study, numbers),
+        _retention(study, numbers, looks),
+        _by_cost(study, numbers, looks),
+        _generations(study, numbers, looks),
+    ]
+    return [one for one in charts if one is not None]
+
+
+def _arms(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -> Chart | None:
+    """A dot for each seed and a bar for their mean, teachers that arms share first."""
+    rows = [(one.arm.label, list(one.figures.values()), looks[one.arm.arm]) for one in numbers.arms if one.figures]
+    grey = Stroke(colour="#6B6B6B", dashes=(), width=2.0)
+    for teacher in study.teachers:
+        reached = teacher.figures.test if numbers.tested else teacher.figures.val
+        if reached is not None:
+            rows.insert(0, (f"teacher {teacher.figures.network or teacher.key}", [reached], grey))
+    if len(rows) < 2:
+        return None
+    figure, (axes,) = canvas(height=_height(len(rows)))
+    places = list(reversed(range(len(rows))))
+    means = [sum(values) / len(values) for _, values, _ in rows]
+    start = _start([value for _, values, _ in rows for value in values])
+    for place, mean, (_, values, stroke) in zip(places, means, rows, strict=True):
+        hollow = bool(stroke.dashes)
+        axes.barh(
+            place,
+            mean - start,
+            0.62,
+            left=start,
+            color="white" if hollow else stroke.colour,
+            edgecolor=stroke.colour,
+            alpha=1 if hollow else 0.55,
+            linewidth=1.4,
+        )
+        axes.plot(values, [place] * len(values), "o", color=stroke.colour, markersize=4.5, markeredgecolor="white")
+        axes.text(max(values), place, f"  {words.figure(mean, study.metric.unit, bare=True)}", va="center", color=INK)
+    _named_rows(axes, places, [label for label, _, _ in rows])
+    axes.margins(x=0.14)
+    axes.set_xlim(left=start)
+    axes.set_xlabel(words.in_unit(study.metric.name, study.metric.unit))
+    told = "; ".join(f"{row[0]} {words.figure(mean, study.metric.unit)}" for row, mean in zip(rows, means, strict=True))
+    cut = " The axis does not begin at 0." if start else ""
+    return chart(
+        "arms",
+        f"{words.title(study.metric.name)} of all arms",
+        figure,
+        f"{words.title(study.metric.name)}: {told}.",
+        note=f"Measured on {numbers.where}. Bars are means, dots are seeds; hollow bars are controls.{cut}",
+    )
+
+
+def _differences(study: StudyFacts, numbers: Numbers) -> Chart | None:
+    """Each comparison's mean difference, its seeds, and the interval that it may be claimed by."""
+    shown = [one for one in numbers.judged if one.comparison.mean is not None]
+    if not shown:
+        return None
+    figure, (axes,) = canvas(height=_height(len(shown)))
+    places = list(reversed(range(len(shown))))
+    for place, one in zip(places, shown, strict=True):
+        _difference(axes, place, one)
+    axes.axvline(0, color=INK, linewidth=1)
+    several = len({one.control.arm for one in shown}) > 1
+    labels = [f"{one.arm.label} − {one.control.label}" if several else one.arm.label for one in shown]
+    _named_rows(axes, places, labels)
+    axes.margins(x=0.08)
+    unit = "points" if study.metric.unit == "%" else study.metric.unit
+    against = "each control" if several else shown[0].control.label
+    axes.set_xlabel(f"difference to {against}{f', {unit}' if unit else ''}")
+    told = "; ".join(f"{one.arm.label}: {one.verdict.text}" for one in shown)
+    return chart(
+        "differences",
+        f"Differences to {against}",
+        figure,
+        f"{told}.",
+        note=(
+            "Diamonds are mean differences, dots are seeds, lines are 95 % t intervals without correction. Coloured "
+            "are the differences that may be claimed after correcting for all comparisons."
+        ),
+    )
+
+
+def _difference(axes: Axes, place: int, one: Judged) -> None:
+    found = one.comparison
+    colour = _CLAIMED.get(one.verdict.outcome, "#6B6B6B")
+    if found.deciding is not None:
+        axes.plot(
+            [found.deciding.interval.low, found.deciding.interval.high], [place, place], color=colour, linewidth=2
+        )
+    values = list(found.differences.values())
+    axes.plot(values, [place + 0.18] * len(values), "o", color=colour, markersize=3.5, alpha=0.6)
+    axes.plot([found.mean or 0.0], [place], "D", color=colour, markersize=6.5, markeredgecolor="white")
+
+
+def _retention(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -> Chart | None:
+    kept = [(one, one.retention) for one in numbers.arms if one.retention is not None]
+    if not kept:
+        return None
+    figure, (axes,) = canvas(height=_height(len(kept)))
+    places = list(reversed(range(len(kept))))
+    for place, (one, retention) in zip(places, kept, strict=True):
+        stroke = looks[one.arm.arm]
+        hollow, roomy = bool(stroke.dashes), retention.mean > 0.25
+        axes.barh(
+            place,
+            100 * retention.mean,
+            0.58,
+            xerr=None if retention.std is None else 100 * retention.std,
+            ecolor=INK,
+            color="white" if hollow else stroke.colour,
+            edgecolor=stroke.colour,
+            linewidth=1.4,
+        )
+        axes.text(
+            1.5 if roomy else 100 * retention.mean + 1.5,
+            place,
+            words.share(retention.mean),
+            va="center",
+            color=stroke.colour if hollow or not roomy else "white",
+        )
+    axes.axvline(100, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
+    axes.set_xlim(0, 105 * max(1.0, *(retention.mean for _, retention in kept)))
+    _named_rows(axes, places, [one.arm.label for one, _ in kept])
+    axes.set_xlabel(f"{words.label(study.metric.name)} of the teacher kept (%)")
+    told = "; ".join(f"{one.arm.label} {words.share(retention.mean)}" for one, retention in kept)
+    return chart(
+        "retention",
+        "Retention",
+        figure,
+        f"Retention: {told}.",
+        note=(
+            "An arm's figure divided by its teacher's, mean and standard deviation over seeds; the dashed line is the "
+            "teacher."
+        ),
+    )
+
+
+def _by_cost(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -> Chart | None:
+    """The figure by parameters and, where it was measured, by the time for one image."""
+    points = [(one, float(size)) for one in numbers.arms if one.compared and (size := _size(one))]
+    timed = [(one, one.latency_ms.mean) for one in numbers.arms if one.compared and one.latency_ms is not None]
+    panels: list[tuple[str, Sequence[tuple[ArmNumbers, float]]]] = []
+    panels += [("parameters", points)] * _apart([size for _, size in points])
+    panels += [("milliseconds for one image", timed)] * _apart([time for _, time in timed])
+    if not panels:
+        return None
+    figure, drawn = canvas(columns=len(panels), sharey=True)
+    for axes, (axis, placed) in zip(drawn, panels, strict=True):
+        for one, x in placed:
+            _point(axes, x, one, looks[one.arm.arm])
+        _spread_axis(axes, [x for _, x in placed], axis)
+        axes.margins(x=0.12, y=0.14)
+    drawn[0].set_ylabel(words.in_unit(study.metric.name, study.metric.unit))
+    shown = [one.arm.arm for one in numbers.arms if any(one is other for _, placed in panels for other, _ in placed)]
+    return chart(
+        "size-latency",
+        f"{words.title(study.metric.name)} by {' and '.join(_COSTS[axis] for axis, _ in panels)}",
+        figure,
+        f"{words.label(study.metric.name)} of {len(shown)} arms against their parameters and the time for one image.",
+        note=f"Measured on {numbers.where}; open circles are controls. Latency: plain PyTorch on the run's device.",
+        legend=legend_of(study, looks, shown),
+    )
+
+
+def _point(axes: Axes, x: float, one: ArmNumbers, stroke: Stroke) -> None:
+    if one.compared is None:
+        return
+    axes.errorbar(
+        [x],
+        [one.compared.mean],
+        yerr=None if one.compared.std is None else [one.compared.std],
+        fmt="o",
+        markersize=7.5,
+        color=stroke.colour,
+        markerfacecolor="white" if stroke.dashes else stroke.colour,
+        markeredgewidth=1.6,
+        elinewidth=1.2,
+    )
+
+
+def _generations(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -> Chart | None:
+    """A chain of three or more: what each generation reaches, and how small it has become."""
+    chain = [
+        one
+        for one in numbers.arms
+        if one.arm.trials
+        and words.parse_arm(one.arm.trials[0].figures.arm).kind in ("teacher", "distilled")
+        and one.compared is not None
+        and _size(one)
+    ]
+    names = [words.parse_arm(one.arm.trials[0].figures.arm) for one in chain]
+    if len({name.generation for name in names}) < 3 or len(set(names)) != len(names):
+        return None
+    figure, (left, right) = canvas(columns=2)
+    labels = [f"generation\n{name.generation}" for name in names]
+    colours = [looks[one.arm.arm].colour for one in chain]
+    means = [one.compared.mean for one in chain if one.compared is not None]
+    sizes = [float(_size(one)) for one in chain]
+    written = [words.figure(mean, study.metric.unit, bare=True) for mean in means]
+    _columns(left, labels, means, colours, written)
+    left.set_ylabel(words.in_unit(study.metric.name, study.metric.unit))
+    _columns(right, labels, [size / 1e6 for size in sizes], colours, [f"{sizes[0] / size:.1f}×" for size in sizes])
+    right.set_ylabel("parameters, millions")
+    told = "; ".join(
+        f"generation {name.generation}: {figure_}, {words.parameters(round(size))} parameters"
+        for name, figure_, size in zip(names, written, sizes, strict=True)
+    )
+    return chart(
+        "generations",
+        "Generation by generation",
+        figure,
+        f"{told}.",
+        note=(
+            f"Left: {words.label(study.metric.name)} on {numbers.where}. Right: parameters, and how many times "
+            "fewer they are than the first generation's."
+        ),
+    )
+
+
+def _columns(
+    axes: Axes, labels: Sequence[str], values: Sequence[float], colours: Sequence[str], written: Sequence[str]
+) -> None:
+    bars = axes.bar(labels, values, 0.6, color=list(colours))
+    axes.bar_label(bars, written, padding=2, fontsize=8.5)
+    axes.margins(y=0.14)
+
+
+def _size(one: ArmNumbers) -> int:
+    return next((trial.figures.params for trial in one.arm.trials if trial.figures.params), 0)
+
+
+def _start(values: Sequence[float]) -> float:
+    """Where the axis of bars begins: 0, unless the figures lie so close together that bars from 0 would look equal."""
+    low, high = min(values), max(values)
+    if low <= 0 or (high - low) / high > _FROM_ZERO_BELOW:
+        return min(0.0, low)
+    return max(0.0, low - 0.8 * (high - low)) if high > low else 0.0
+
+
+def _height(rows: int) -> float:
+    return max(2.0, 0.7 + 0.31 * rows)
+
+
+def _named_rows(axes: Axes, places: Sequence[int], labels: Sequence[str]) -> None:
+    shortened = [label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…" for label in labels]
+    axes.set_yticks(places, shortened)
+    axes.set_ylim(-0.7, len(places) - 0.3)
+    axes.tick_params(axis="y", length=0)
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")
+
+
+def _apart(values: Sequence[float]) -> bool:
+    """Whether there is something to see on an axis of these figures."""
+    return len(values) > 1 and max(values) > 1.02 * min(values)
+
+
+def _spread_axis(axes: Axes, values: Sequence[float], name: str) -> None:
+    """Logarithmic where the figures reach far."""
+    from matplotlib.ticker import MaxNLocator, NullLocator
+
+    low, high = min(values), max(values)
+    if high / low < 3:
+        axes.xaxis.set_major_locator(MaxNLocator(3))
+        axes.set_xlabel(name)
+    else:
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xticks([low, (low * high) ** 0.5, high])
+        axes.set_xlabel(f"{name}, log scale")
+    counts = name == "parameters"
+    axes.xaxis.set_major_formatter(lambda value, _: words.parameters(round(value)) if counts else f"{value:.3g}")

@@ -1,0 +1,141 @@
+"""The report of a study, or of several runs: one file that needs nothing else, its figures and tables beside it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from densedistill.distill.report import words
+from densedistill.distill.report.arithmetic import contradictions
+from densedistill.distill.report.drawing import Chart, Stroke, role_strokes
+from densedistill.distill.report.export import replacing, write_beside
+from densedistill.distill.report.mechanism import mechanism_chart
+from densedistill.distill.report.sheets import Sheet
+from densedistill.distill.report.study_classes import class_charts
+from densedistill.distill.report.study_curves import curve_charts, legend_of
+from densedistill.distill.report.study_facts import StudyFacts
+from densedistill.distill.report.study_grids import grid_charts
+from densedistill.distill.report.study_numbers import Numbers, compute
+from densedistill.distill.report.study_outcomes import outcome_charts
+from densedistill.distill.report.study_reading import read_study
+from densedistill.distill.report.study_samples import study_panels
+from densedistill.distill.report.study_tables import study_sheets
+from densedistill.distill.report.study_words import answer
+
+_HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Section:
+    """Charts under a heading, with the legend they share."""
+
+    title: str
+    charts: tuple[Chart, ...]
+    legend: tuple[tuple[str, Stroke], ...]
+
+
+def write_study_report(folder: Path) -> Path:
+    """Write `report.html` into a study's folder, finished or not, with `report_files/` beside it; returns its path.
+
+    Raises:
+        RequestError: `folder` holds no study, or one of its files cannot be read.
+    """
+    return write_comparison(read_study(folder), folder / "report.html")
+
+
+def write_comparison(study: StudyFacts, target: Path) -> Path:
+    """Write the report of `study` as `target`, which it replaces in one step, and the files beside it."""
+    numbers = compute(study)
+    sections = _sections(study, numbers)
+    sheets = study_sheets(study, numbers)
+    page = render_study(study, numbers, sections, sheets)
+    with replacing(target) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    write_beside(target, [chart for section in sections for chart in section.charts], sheets)
+    return target
+
+
+def render_study(study: StudyFacts, numbers: Numbers, sections: Sequence[Section], sheets: Sequence[Sheet]) -> str:
+    """The report as HTML."""
+    environment = Environment(
+        loader=FileSystemLoader(_HERE),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found = answer(study, numbers)
+    return environment.get_template("study.html.j2").render(
+        study=study,
+        style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
+        headline=unbroken(found.headline),
+        verdicts=[(arm, unbroken(text), outcome) for arm, text, outcome in found.lines],
+        state=found.state,
+        metric_label=words.title(study.metric.name),
+        sections=sections,
+        panels=study_panels(study, numbers),
+        notices=_notices(study),
+        contradictions=[
+            one.sentence
+            for one in contradictions(study.task, [study.claim_source, *(one.source for one in study.references)])
+        ],
+        sheets=sheets,
+        data=_data(study),
+        command=shlex.join(study.command),
+    )
+
+
+def unbroken(sentences: str) -> str:
+    """Figures kept on one line with their units."""
+    return re.sub(r"(?<=\d) (?=(?:%|dB|points|seeds|[kMG])(?![A-Za-z]))", "\N{NO-BREAK SPACE}", sentences)
+
+
+def _sections(study: StudyFacts, numbers: Numbers) -> list[Section]:
+    looks = role_strokes({arm.arm: arm.role for arm in study.arms})
+    drawn = (
+        ("Outcome", outcome_charts(study, numbers, looks)),
+        ("Settings", grid_charts(study, numbers)),
+        ("Training", curve_charts(study, looks)),
+        ("Classes and confidence", class_charts(study, numbers, looks)),
+        ("Mechanism", _mechanisms(study)),
+    )
+    return [_section(study, title, charts, looks) for title, charts in drawn if charts]
+
+
+def _section(study: StudyFacts, title: str, charts: Sequence[Chart], looks: Mapping[str, Stroke]) -> Section:
+    legend = legend_of(study, looks, [arm.arm for arm in study.arms if arm.trials])
+    return Section(title=title, charts=tuple(charts), legend=legend if any(one.legend for one in charts) else ())
+
+
+def _mechanisms(study: StudyFacts) -> list[Chart]:
+    runs = (trial.run for arm in study.arms if arm.role == "method" for trial in arm.trials if trial.run is not None)
+    drawn = (mechanism_chart(run) for run in runs)
+    first = next((one for one in drawn if one is not None), None)
+    return [] if first is None else [first]
+
+
+def _notices(study: StudyFacts) -> list[tuple[str, str]]:
+    """Who, and what was seen in training; seeds of which the same was seen are named together."""
+    seen: dict[tuple[str, str], list[int]] = {}
+    for arm in study.arms:
+        for trial in arm.trials:
+            for notice in trial.figures.notices:
+                seen.setdefault((arm.label, notice.text), []).append(trial.seed)
+    return [
+        (f"{label}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}", text)
+        for (label, text), seeds in seen.items()
+    ]
+
+
+def _data(study: StudyFacts) -> list[tuple[str, str]]:
+    data = study.data
+    counts = [("training images", data.train), ("validation images", data.val)]
+    counts += [(f"test images, {name}", int(images)) for name, images in data.tests.items()]
+    facts = [("name", data.name), *((name, words.count(value)) for name, value in counts if value is not None)]
+    return [(name, value) for name, value in (*facts, ("fingerprint", data.fingerprint)) if value]

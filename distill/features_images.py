@@ -7,8 +7,9 @@ their modules in every way; what they share is a body of blocks of equal width, 
 from __future__ import annotations
 
 import itertools
+import math
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import torch
 
@@ -72,11 +73,11 @@ def _at_input_size(images: torch.Size, shapes: Shapes) -> dict[str, int]:
         path: shape[1] if len(shape) == 4 else shape[2]
         for path, shape in shapes.items()
         if path not in shuffled
-        and ((len(shape) == 4 and shape[2:] == size) or (len(shape) == 3 and shape[1] == size.numel()))
+        and ((len(shape) == 4 and shape[2:] == size) or (len(shape) == 3 and shape[1] == math.prod(size)))
     }
 
 
-def _is_padded(size: torch.Size, height: int, width: int) -> bool:
+def _is_padded(size: Sequence[int], height: int, width: int) -> bool:
     # A window of attention is smaller than the image, so padding to it stays below twice the side.
     return height <= size[0] < 2 * height and width <= size[1] < 2 * width
 

@@ -42,26 +42,38 @@ class Frame(NamedTuple):
     """A symmetry of the square, as `turned` numbers them."""
 
 
-def frames(plan: ViewPlan, seed: int, sizes: Sequence[Size], side: int, symmetry: Symmetry) -> list[Frame]:
+def frames(
+    plan: ViewPlan,
+    seed: int,
+    sizes: Sequence[Size],
+    side: int,
+    symmetry: Symmetry,
+    cells: np.ndarray | None = None,
+) -> list[Frame]:
     """The frame of each view of `plan`: a pure function of its (image, view) and `seed`.
 
     Args:
         plan: B images and their views.
         seed: names the random numbers.
-        sizes: B sizes, those of the plan's images.
+        sizes: of all images of the set.
         side: height and width of a view in pixels.
         symmetry: which turns may occur.
+        cells: (P, 3) image, top and left of the fixed patches that the plan's images are places of. None: the plan's
+            images are those of the set, and a view lies anywhere in its image.
     """
-    corners = uniform(seed, plan.images, plan.views, "crop", 2)
+    if cells is None:
+        corners = uniform(seed, plan.images, plan.views, "crop", 2)
+        wanted = [sizes[image] for image in plan.images]
+        places = [
+            (image, corner[0] * (height - side + 1), corner[1] * (width - side + 1))
+            for image, (height, width), corner in zip(plan.images, wanted, corners, strict=True)
+        ]
+    else:
+        places = list(cells[plan.images])
     turns = _turns(uniform(seed, plan.images, plan.views, "symmetry")[:, 0], symmetry)
     return [
-        Frame(
-            image=int(image),
-            top=int(corner[0] * (height - side + 1)),
-            left=int(corner[1] * (width - side + 1)),
-            turn=int(turn),
-        )
-        for image, (height, width), corner, turn in zip(plan.images, sizes, corners, turns, strict=True)
+        Frame(image=int(image), top=int(top), left=int(left), turn=int(turn))
+        for (image, top, left), turn in zip(places, turns, strict=True)
     ]
 
 
@@ -94,6 +106,9 @@ class DenseTrain:
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     target_kind: TargetKind = "shares"
+    cells: np.ndarray | None = None
+    """(P, 3) int64: image, top and left of fixed patches, which then count as the set's images, and a view's number
+    changes its turn alone (see `dense_grid`). None: a view lies anywhere in its image."""
 
     def __post_init__(self) -> None:
         for place, (source, target) in enumerate(zip(self.inputs, self.targets, strict=True)):
@@ -104,11 +119,11 @@ class DenseTrain:
                 raise ValueError(f"target {place} is not {self.scale} times its image of {height}x{width}")
 
     def __len__(self) -> int:
-        return len(self.inputs)
+        return len(self.inputs if self.cells is None else self.cells)
 
     def plain(self, place: int) -> Tensor:
-        """Image `place` as it is, whole: (C, H, W) uint8."""
-        return torch.from_numpy(self.inputs[place])
+        """Image `place` as it is, whole: (C, H, W) uint8; of a patch, the image that it is cut from."""
+        return torch.from_numpy(self.inputs[place if self.cells is None else self.cells[place, 0]])
 
     def batches(self, plans: Sequence[ViewPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
         """`input` (B, C, s, s) normalised, `target` as `as_target` gives it of scale x s a side, `index` (B,)."""
@@ -122,11 +137,11 @@ class DenseTrain:
 
     def _views(self, plan: ViewPlan, seed: int) -> tuple[np.ndarray, np.ndarray]:
         side, large = self.crop, self.crop * self.scale
-        sizes = [(self.inputs[image].shape[1], self.inputs[image].shape[2]) for image in plan.images]
+        sizes = [(source.shape[1], source.shape[2]) for source in self.inputs]
         count = len(plan.images)
         inputs = np.empty((count, self.inputs[0].shape[0], side, side), np.uint8)
         targets = np.empty((count, self.targets[0].shape[0], large, large), np.uint8)
-        for row, (image, top, left, turn) in enumerate(frames(plan, seed, sizes, side, self.symmetry)):
+        for row, (image, top, left, turn) in enumerate(frames(plan, seed, sizes, side, self.symmetry, self.cells)):
             inputs[row] = turned(window(self.inputs[image], top, left, side), turn)
             target = window(self.targets[image], top * self.scale, left * self.scale, large)
             targets[row] = turned(target, turn)

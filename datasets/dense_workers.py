@@ -30,6 +30,7 @@ from densedistill.datasets.dense import (
     frames,
     normalised,
 )
+from densedistill.datasets.dense_grid import grid_cells
 from densedistill.datasets.dense_pairs import HeldPairs, PairFiles, Pairs, Planes
 from densedistill.datasets.pixels import to_planes
 from densedistill.datasets.worker_loading import load_in_workers
@@ -65,6 +66,8 @@ class DenseWorkerTrain:
     workers: int = 2
     """Processes that read; 0: none, the caller itself."""
     target_kind: TargetKind = "shares"
+    cells: np.ndarray | None = None
+    """Fixed patches, as `DenseTrain` takes them; None: a view lies anywhere in its image."""
 
     def __post_init__(self) -> None:
         for place, (height, width) in enumerate(self.files.sizes):
@@ -72,11 +75,11 @@ class DenseWorkerTrain:
                 raise ValueError(f"image {place} of {height}x{width} is smaller than a view of {self.crop}")
 
     def __len__(self) -> int:
-        return len(self.files.sizes)
+        return len(self.files.sizes if self.cells is None else self.cells)
 
     def plain(self, place: int) -> Tensor:
-        """Image `place` as it is, whole: (C, H, W) uint8; DataError where it cannot be read."""
-        return torch.from_numpy(self.files.read(place)[0])
+        """As `DenseTrain.plain`; DataError where the image cannot be read."""
+        return torch.from_numpy(self.files.read(place if self.cells is None else int(self.cells[place, 0]))[0])
 
     def batches(self, plans: Sequence[ViewPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
         """Batches as `DenseTrain.batches`; the same processes serve all of them.
@@ -85,9 +88,7 @@ class DenseWorkerTrain:
             DataError: a file cannot be read; the message names it.
         """
         sizes = self.files.sizes
-        wanted = [
-            frames(plan, seed, [sizes[image] for image in plan.images], self.crop, self.symmetry) for plan in plans
-        ]
+        wanted = [frames(plan, seed, sizes, self.crop, self.symmetry, self.cells) for plan in plans]
         if self.symmetry != "none":
             # A forked worker inherits the import, which takes seconds.
             square_symmetry()
@@ -132,8 +133,14 @@ def dense_train(
     std: tuple[float, ...] = _NO_STD,
     workers: int,
     target_kind: TargetKind = "shares",
+    grid: bool = False,
 ) -> TrainSet:
-    """A training set of pairs, wherever they are; the arguments are those of `DenseWorkerTrain`."""
+    """A training set of pairs, wherever they are; the arguments are those of `DenseWorkerTrain`.
+
+    With `grid`, the patches of a fixed grid over every image count as the set's images.
+    """
+    sizes = [source.shape[1:] for source in pairs.inputs] if isinstance(pairs, HeldPairs) else pairs.sizes
+    cells = grid_cells(sizes, crop) if grid else None
     if not isinstance(pairs, HeldPairs):
         return DenseWorkerTrain(
             files=pairs,
@@ -144,6 +151,7 @@ def dense_train(
             std=std,
             workers=workers,
             target_kind=target_kind,
+            cells=cells,
         )
     return DenseTrain(
         inputs=pairs.inputs,
@@ -154,6 +162,7 @@ def dense_train(
         mean=mean,
         std=std,
         target_kind=target_kind,
+        cells=cells,
     )
 
 

@@ -16,6 +16,7 @@ from densedistill.datasets.collage import label_boundaries, make_collages
 from densedistill.datasets.dense import IMAGENET_MEAN, IMAGENET_STD
 from densedistill.datasets.dense_edges import Consensus, EdgeFiles, agree, edge_pair
 from densedistill.datasets.dense_files import AnnotatedFile, annotated_file, filling_a_view, in_order_of_shape
+from densedistill.datasets.dense_grid import grid_notes
 from densedistill.datasets.dense_pairs import HeldPairs, Pairs, held_where_they_fit
 from densedistill.datasets.dense_workers import dense_eval, dense_train
 from densedistill.datasets.holdout import fingerprint
@@ -37,9 +38,11 @@ class EdgeData(BaseModel):
     root: Path | None = None
     size: int = Field(default=256, ge=16)
     """Side of a training view in pixels; collages are seen whole where they are smaller."""
-    view: Literal["crop", "resize"] = "crop"
-    """`crop`: a random square. `resize`: the whole image at size x size, antialiased, each cell of its mask taking
-    the largest value it covers, so that thin boundaries survive."""
+    view: Literal["crop", "resize", "grid"] = "crop"
+    """`crop`: a random square. `grid`: the squares of a fixed grid over every image, each of which counts as a training
+    image; with a teacher cache, the teacher then sees every pixel once for each view. `resize`: the whole image at
+    size x size, antialiased, each cell of its mask taking the largest value it covers, so that thin boundaries
+    survive."""
     consensus: Consensus = "majority"
     """The truth of training views. Evaluation always asks the majority."""
     benchmark: Literal["auto", "always", "never"] = "auto"
@@ -86,21 +89,24 @@ def load_edges(options: EdgeData) -> TaskData:
         DataError: data are missing or unreadable, a mask does not fit its image, or no image fills a training view.
     """
     split = _collages(options) if options.name == "collage" else _on_disk(options)
+    train = dense_train(
+        split.pairs["train"],
+        crop=_side(options),
+        symmetry="flip" if options.flip else "none",
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
+        workers=options.workers,
+        grid=options.view == "grid",
+    )
+    grid = grid_notes(len(train), _side(options)) if options.view == "grid" else ()
     return TaskData(
         name=options.name,
         embedded=options.name == "collage",
-        train=dense_train(
-            split.pairs["train"],
-            crop=_side(options),
-            symmetry="flip" if options.flip else "none",
-            mean=IMAGENET_MEAN,
-            std=IMAGENET_STD,
-            workers=options.workers,
-        ),
+        train=train,
         val=_evaluation(split, "val", options),
         tests={options.name: _evaluation(split, "test", options)},
         fingerprint=fingerprint(split.entries),
-        notes=split.notes,
+        notes=(*split.notes, *grid),
         input_mean=IMAGENET_MEAN,
         input_std=IMAGENET_STD,
     )

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from densedistill.datasets.base import DataError, EvalSet, TaskData
 from densedistill.datasets.bicubic import imresize_8bit
+from densedistill.datasets.dense_grid import grid_notes
 from densedistill.datasets.dense_pairs import HeldPairs, Pairs, held_where_they_fit
 from densedistill.datasets.dense_sr import SuperResolutionFiles, degraded_pair, high_size, super_resolution_files
 from densedistill.datasets.dense_workers import dense_eval, dense_train
@@ -54,6 +55,9 @@ class SuperResolutionData(BaseModel):
     scale: int = Field(default=4, ge=2, le=8)
     hr_patch: int = Field(default=160, ge=8)
     """Side of a training patch in the high-resolution image, a multiple of `scale`."""
+    view: Literal["crop", "grid"] = "crop"
+    """`crop`: a random patch. `grid`: the patches of a fixed grid over every image, each of which counts as a training
+    image; with a teacher cache, the teacher then sees every pixel once for each view."""
     degradation: Degradation = Degradation()
     augment: bool = True
     """Random flips and quarter turns of training patches."""
@@ -241,18 +245,21 @@ def _tests(parts: Mapping[str, _Part]) -> dict[str, _Part]:
 def _task_data(name: str, parts: Mapping[str, _Part], notes: tuple[str, ...], options: SuperResolutionData) -> TaskData:
     described = f"degradation in training and test: {options.degradation.describe(options.scale)}"
     limited = () if options.limit is None else (f"limited to {options.limit} images a part",)
+    train = dense_train(
+        parts["train"].pairs,
+        crop=options.hr_patch // options.scale,
+        scale=options.scale,
+        symmetry="dihedral" if options.augment else "none",
+        workers=options.workers,
+        grid=options.view == "grid",
+    )
+    grid = grid_notes(len(train), options.hr_patch) if options.view == "grid" else ()
     return TaskData(
         name=name,
         embedded=name == "photos",
-        train=dense_train(
-            parts["train"].pairs,
-            crop=options.hr_patch // options.scale,
-            scale=options.scale,
-            symmetry="dihedral" if options.augment else "none",
-            workers=options.workers,
-        ),
+        train=train,
         val=parts["val"].evaluation(options),
         tests={label: part.evaluation(options) for label, part in _tests(parts).items()},
         fingerprint=fingerprint({label: part.entries() for label, part in parts.items()}),
-        notes=(described, *notes, *limited),
+        notes=(described, *notes, *limited, *grid),
     )

@@ -24,6 +24,7 @@ onnxruntime = pytest.importorskip("onnxruntime", reason="needs the `export` extr
         ("imdn", {"width": 16, "blocks": 2, "scale": 2}),
         ("pan", {"width": 16, "blocks": 2, "scale": 3}),
         ("rlfn", {"width": 16, "blocks": 2}),
+        ("pidinet-tiny", {}),
     ],
 )
 def test_onnx_output_equals_ours(name: str, arguments: dict[str, object], tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from densedistill.distill.spec import (
     TaskSpec,
 )
 from densedistill.distill.test_time import mirrors
+from densedistill.distill.test_time_scales import scales
 from densedistill.tasks.edge_benchmark import benchmark
 from densedistill.tasks.methods_dense import edge_methods
 from densedistill.tasks.padding import predict
@@ -102,7 +103,7 @@ def edges() -> TaskSpec:
         network_arguments=network_arguments,
         predict=predict,
         finish=torch.sigmoid,
-        test_time={"flip": mirrors},
+        test_time={"flip": mirrors, "scales": scales},
         benchmark=benchmark,
         panels=Panels(picture=input_picture, truth=truth_cell, prediction=prediction_cell),
     )

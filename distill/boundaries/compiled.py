@@ -25,14 +25,15 @@ def compiled(function: Callable[Arguments, Result]) -> Callable[Arguments, Resul
     which for an installed package is nobody's to write to.
     """
     folder = _writable(cache_folder() / "numba")
-    before = numba.config.CACHE_DIR
+    settings: Any = numba.config
+    before = settings.CACHE_DIR
     try:
         # Numba looks at its setting when the function is wrapped, and another package's functions may follow.
         if not before and folder is not None:
-            numba.config.CACHE_DIR = str(folder)
+            settings.CACHE_DIR = str(folder)
         wrapped: Any = numba.njit(nogil=True, cache=bool(before) or folder is not None)(function)
     finally:
-        numba.config.CACHE_DIR = before
+        settings.CACHE_DIR = before
     kernel: Callable[Arguments, Result] = wrapped
     return kernel
 

@@ -37,6 +37,7 @@ class Trial:
     input: tuple[int, ...]
     output: tuple[int, ...]
     losses: dict[str, float]
+    epochs: int
     steps: int
     seconds_per_step: float
     memory_bytes: int
@@ -141,6 +142,7 @@ class TrialChain(CachingAssembler):
             input=tuple(batch["input"].shape),
             output=(len(batch["input"]), *output[1:]),
             losses=losses,
+            epochs=arm.recipe.epochs if assembled.trained else 0,
             steps=arm.recipe.epochs * per_epoch if assembled.trained else 0,
             seconds_per_step=seconds,
             memory_bytes=estimate.total(arm.recipe.batch_size),

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from densedistill import backbones
-from densedistill.distill.config import parse_setting
+from densedistill.distill.config import RunConfig, parse_setting
 from densedistill.distill.dry_run import Trial, TrialChain
 from densedistill.distill.errors import InterruptedRunError
 from densedistill.distill.plugins import load_plugin
@@ -51,8 +51,8 @@ def print_config(options: argparse.Namespace) -> int:
     return 0
 
 
-def dry_run(options: argparse.Namespace) -> int:
-    """Build every arm, take a step, and print shapes, sizes, memory and estimated time."""
+def try_arms(options: argparse.Namespace) -> tuple[RunConfig, str, list[Trial]]:
+    """Build every arm and take two steps: the configuration, the precision they were computed in, and their figures."""
     resolved = _request(options).resolve()
     runtime = start_runtime(resolved.config.device, resolved.config.precision)
     with RichLog() as log:
@@ -64,9 +64,14 @@ def dry_run(options: argparse.Namespace) -> int:
             run_dir=RunDir(Path("runs")),
             log=log,
         )
-        trials = [chain.try_arm(plan) for plan in chain.plans]
+        return resolved.config, runtime.precision, [chain.try_arm(plan) for plan in chain.plans]
+
+
+def dry_run(options: argparse.Namespace) -> int:
+    """Try every arm, and print shapes, sizes, memory and estimated time."""
+    config, precision, trials = try_arms(options)
     console = Console()
-    for table in _trial_tables(trials, f"{resolved.config.task}, preset {resolved.config.preset}, {runtime.precision}"):
+    for table in _trial_tables(trials, f"{config.task}, preset {config.preset}, {precision}"):
         console.print(table)
     total = _duration(sum(trial.seconds for trial in trials))
     console.print(f"estimated training time in all: {total} (evaluation not counted)")
@@ -75,7 +80,7 @@ def dry_run(options: argparse.Namespace) -> int:
 
 def _trial_tables(trials: Sequence[Trial], title: str) -> tuple[Table, Table]:
     what = Table("arm", "network", "init", "parameters", "input", "output", "losses", title=title)
-    costs = Table("arm", "steps", "s/step", "training", "memory", "free")
+    costs = Table("arm", "epochs", "steps", "s/step", "training", "memory", "free")
     for trial in trials:
         what.add_row(
             trial.arm,
@@ -88,6 +93,7 @@ def _trial_tables(trials: Sequence[Trial], title: str) -> tuple[Table, Table]:
         )
         costs.add_row(
             trial.arm,
+            str(trial.epochs),
             str(trial.steps),
             f"{trial.seconds_per_step:.3f}",
             _duration(trial.seconds),

@@ -123,6 +123,10 @@ class MemoryTrainSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def plain(self, place: int) -> Tensor:
+        """Image `place` as it is, before any augmentation: (3, S, S) uint8."""
+        return self.pixels[place]
+
     def at(self, *, input_size: int, teacher_size: int | None = None) -> MemoryTrainSet:
         """The same views at other sizes, of pixels that are held once."""
         other = copy.copy(self)

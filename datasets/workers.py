@@ -38,6 +38,10 @@ class WorkerTrainSet:
     def __len__(self) -> int:
         return len(self.images)
 
+    def plain(self, place: int) -> Tensor:
+        """Image `place` as it is, before any augmentation: (3, size, size) uint8; DataError where it cannot be read."""
+        return fit(self.images.images.read(place), self.size)
+
     def at(self, *, input_size: int, teacher_size: int | None = None) -> WorkerTrainSet:
         """The same views at other sizes."""
         other = copy.copy(self)

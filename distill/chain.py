@@ -280,6 +280,7 @@ class Chain(CachingAssembler):
             environment=self.runtime.environment(),
             command=self.command,
             earlier=self.earlier,
+            doctor=self.run_dir.doctor(),
         )
 
     def _write_result(self) -> None:

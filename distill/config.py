@@ -69,6 +69,8 @@ class RunConfig(BaseModel):
     """Folder of a finished run that this one changes something of: what its students gain over those there, as a share
     of what their teachers gain, is their transfer efficiency."""
     track: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+    doctor: Literal["auto", "always", "never"] = "auto"
+    """Whether the run is examined before it starts: if it will take ten minutes or more; always; never."""
 
     def network(self, generation: int, variant: int | None = None) -> NetworkSpec:
         """The network of a generation, or one of several students."""

@@ -98,6 +98,16 @@ def notices(
     return found
 
 
+def examined(doctor: Mapping[str, Any]) -> dict[str, Any]:
+    """What a reader of the result must know of the examination before the run: all that did not simply pass."""
+    return {
+        "status": doctor["status"],
+        "seconds": doctor["seconds"],
+        "checks": len(doctor["findings"]),
+        "findings": [finding for finding in doctor["findings"] if finding["status"] != "pass"],
+    }
+
+
 def describe_data(data: TaskData) -> dict[str, Any]:
     """The data as result.json has it."""
     return {
@@ -120,8 +130,9 @@ def make_result(
     environment: Mapping[str, Any],
     command: Sequence[str],
     earlier: Records = MappingProxyType({}),
+    doctor: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """result.json, schema 1. `earlier` are the arms of the run it is compared with."""
+    """result.json, schema 1. `earlier` are the arms of the run it is compared with, `doctor` is what it found."""
     config, metric = resolved.config, resolved.spec.metric
     arms = [record["arm"] for record in records]
     references = resolved.spec.presets[config.preset].references
@@ -138,6 +149,7 @@ def make_result(
         "metric": {"name": metric.name, "unit": metric.unit, "higher_is_better": metric.higher_is_better},
         "arms": compare(records, metric, earlier),
         "baselines": list(baselines),
+        "doctor": None if doctor is None else examined(doctor),
         "references": [asdict(reference) for reference in references if reference.arm in arms],
         "environment": {**environment, "commit": commit(), "system": platform.platform()},
     }

@@ -69,6 +69,11 @@ class RunDir:
         return self.path / "result.json"
 
     @property
+    def doctor_file(self) -> Path:
+        """What the doctor found before the run; a short run has none."""
+        return self.path / "doctor.json"
+
+    @property
     def panels(self) -> Path:
         """Sample panels for the report."""
         return self.path / "panels"
@@ -91,6 +96,10 @@ class RunDir:
         if not self.config_file.is_file():
             raise RequestError(f"'{self.path}' holds no run (no config.yaml): give the folder that --out named.")
         return read_config_file(self.config_file)
+
+    def doctor(self) -> dict[str, Any] | None:
+        """What the doctor found before the run; None where it was not asked."""
+        return read_json(self.doctor_file) if self.doctor_file.is_file() else None
 
     def arms(self) -> list[str]:
         """The finished arms, in name order."""

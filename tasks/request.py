@@ -46,6 +46,8 @@ class RunRequest:
     """Full precision and none of the shortcuts of `speed`."""
     controls: Sequence[str] | None = None
     track: Sequence[str] | None = None
+    doctor: str | None = None
+    """Whether the run is examined first: `auto`, if it is long; `always`; `never`."""
     settings: Sequence[tuple[str, object]] = ()
     """Fields of the configuration by dotted path, as `--set` takes them; they come last."""
     plugins: Sequence[str] = ()
@@ -130,6 +132,7 @@ class RunRequest:
             "teacher_cache": self.teacher_cache,
             "controls": None if self.controls is None else list(self.controls),
             "track": None if self.track is None else list(self.track),
+            "doctor": self.doctor,
         }
         exact = [("precision", "fp32"), ("speed", EXACT.model_dump(mode="json"))] if self.exact else []
         return [*exact, *((path, value) for path, value in fields.items() if value is not None)]

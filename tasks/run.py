@@ -14,10 +14,11 @@ from densedistill.distill import report
 from densedistill.distill.adoption import TEACHER, adopt_teacher, require_teacher
 from densedistill.distill.chain import Chain
 from densedistill.distill.collective import from_main
-from densedistill.distill.config import Resolved, differences
+from densedistill.distill.config import Resolved, RunConfig, differences
+from densedistill.distill.doctor.examination import before_run
 from densedistill.distill.dry_run import preflight
 from densedistill.distill.errors import RequestError
-from densedistill.distill.files import is_temporary
+from densedistill.distill.files import is_temporary, write_json
 from densedistill.distill.guard import naming_failures
 from densedistill.distill.panels import write_panels
 from densedistill.distill.progress import RichLog, RunLog, SilentLog
@@ -76,6 +77,7 @@ def run(
     exact: bool = False,
     controls: Sequence[str] | None = None,
     track: Sequence[str] | None = None,
+    doctor: str | None = None,
     settings: Mapping[str, object] | None = None,
     plugins: Sequence[str] = (),
     config: Path | str | None = None,
@@ -86,7 +88,8 @@ def run(
     """Distil: train the chain's generations and its control arms, and write the run folder.
 
     Arguments left None keep the preset's value. `exact` computes in float32 and takes no shortcut. `settings` are
-    fields of the configuration by dotted path (`{"method.alpha": 0.5}`). `log` receives the course of the run; None
+    fields of the configuration by dotted path (`{"method.alpha": 0.5}`). `doctor` is `auto` (a long run is examined
+    before it starts), `always` or `never`. `log` receives the course of the run; None
     shows progress on stderr.
 
     Raises:
@@ -117,6 +120,7 @@ def run(
         exact=exact,
         controls=controls,
         track=track,
+        doctor=doctor,
         settings=tuple((settings or {}).items()),
         plugins=plugins,
         config=config,
@@ -170,8 +174,13 @@ def _run(
     trackers = Trackers(resolved.config.track if runtime.is_main else (), run_dir.path)
     chain = make_chain(resolved, run_dir=run_dir, runtime=runtime, log=log, trackers=trackers, command=command)
     chain.probed = preflight(chain)
+    diagnosis = None
+    if config.doctor != "never":
+        diagnosis = before_run(chain, log.message, always=config.doctor == "always")
     if runtime.is_main:
         _begin(run_dir, resolved)
+        if diagnosis is not None:
+            write_json(run_dir.doctor_file, diagnosis.plain())
         if config.teacher_run is not None:
             adopt_teacher(run_dir, config.teacher_run, config.network(1))
     runtime.accelerator.wait_for_everyone()
@@ -215,7 +224,11 @@ def _claim(run_dir: RunDir, resolved: Resolved, resume: bool) -> None:
         raise RequestError(
             f"'{run_dir.path}' already holds a run: add --resume to go on with it, or give --out another folder."
         )
-    changed = differences(run_dir.config(), resolved.config.plain())
+    now = resolved.config.plain()
+    # Fields that came after the run began have their defaults there; a doctor that is now left out changes nothing.
+    required = {name: now[name] for name, field in RunConfig.model_fields.items() if field.is_required()}
+    before = {**RunConfig(**required).plain(), **run_dir.config(), "doctor": now["doctor"]}
+    changed = differences(before, now)
     if changed:
         raise RequestError(
             f"'{run_dir.path}' holds a run with another configuration ({'; '.join(changed)}): leave these flags out to "

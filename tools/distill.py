@@ -23,6 +23,17 @@ def parser() -> argparse.ArgumentParser:
     command = argparse.ArgumentParser(
         prog="distill.py", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    run = add_request(command)
+    run.add_argument("--no-doctor", action="store_true", help="train a long run without its examination first")
+    show = command.add_argument_group("looking without running")
+    show.add_argument("--list", nargs="?", const="all", choices=(*LISTS, "all"), help="what there is")
+    show.add_argument("--print-config", action="store_true", help="print the resolved configuration as YAML")
+    show.add_argument("--dry-run", action="store_true", help="build every arm, take a step, report memory and time")
+    return command
+
+
+def add_request(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the flags that say what to run, which several commands have; returns the last group."""
     what = command.add_argument_group("what to distil")
     what.add_argument("--task", metavar="NAME", help="a registered task: cls, sr, edges, or a plugin's")
     what.add_argument("--preset", metavar="NAME", help="demo (default: embedded data, no network), paper, ...")
@@ -59,11 +70,7 @@ def parser() -> argparse.ArgumentParser:
     run.add_argument("--out", metavar="DIR", help="run folder (default: runs/TASK/TIME-PRESET)")
     run.add_argument("--resume", action="store_true", help="go on after an interruption (--out, or the latest run)")
     run.add_argument("--track", metavar="LIST", help="tensorboard (default), wandb, mlflow, none")
-    show = command.add_argument_group("looking without running")
-    show.add_argument("--list", nargs="?", const="all", choices=(*LISTS, "all"), help="what there is")
-    show.add_argument("--print-config", action="store_true", help="print the resolved configuration as YAML")
-    show.add_argument("--dry-run", action="store_true", help="build every arm, take a step, report memory and time")
-    return command
+    return run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

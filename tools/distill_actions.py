@@ -29,7 +29,7 @@ from densedistill.tasks.run import execute
 def run(options: argparse.Namespace, command: Sequence[str]) -> int:
     """Distil, and print the table of arms."""
     try:
-        result = execute(_request(options), command=command)
+        result = execute(request(options), command=command)
     except InterruptedRunError as error:
         again = shlex.join([*command, *([] if options.resume else ["--resume"])])
         raise InterruptedRunError(f"{error} Go on with: {again}", error.exit_status) from error
@@ -46,14 +46,14 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> int:
 
 def print_config(options: argparse.Namespace) -> int:
     """Print the resolved configuration as YAML on stdout."""
-    plain = _request(options).resolve().config.plain()
+    plain = request(options).resolve().config.plain()
     yaml.safe_dump(plain, sys.stdout, sort_keys=False, allow_unicode=True)
     return 0
 
 
 def try_arms(options: argparse.Namespace) -> tuple[RunConfig, str, list[Trial]]:
     """Build every arm and take two steps: the configuration, the precision they were computed in, and their figures."""
-    resolved = _request(options).resolve()
+    resolved = request(options).resolve()
     runtime = start_runtime(resolved.config.device, resolved.config.precision)
     with RichLog() as log:
         chain = TrialChain(
@@ -170,7 +170,8 @@ def _list_datasets() -> Table:
     return table
 
 
-def _request(options: argparse.Namespace) -> RunRequest:
+def request(options: argparse.Namespace) -> RunRequest:
+    """What the flags of `distill.add_request` ask for."""
     return RunRequest(
         task=options.task,
         preset=options.preset,
@@ -194,6 +195,7 @@ def _request(options: argparse.Namespace) -> RunRequest:
         exact=options.exact,
         controls=_names(options.controls),
         track=_names(options.track),
+        doctor="never" if getattr(options, "no_doctor", False) else None,
         settings=[parse_setting(text) for text in options.set],
         plugins=options.plugin,
         config=options.config,

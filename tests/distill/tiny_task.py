@@ -94,6 +94,10 @@ class TinyTrain:
     def __len__(self) -> int:
         return len(self.pixels)
 
+    def plain(self, place: int) -> Tensor:
+        """Image `place` as it is: (3, H, W) uint8."""
+        return (self.pixels[place] * 255).round().to(torch.uint8)
+
     def batches(self, plans: Sequence[BatchPlan], *, seed: int, device: torch.device) -> Iterator[Batch]:
         """One batch for each plan."""
         for plan in plans:

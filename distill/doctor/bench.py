@@ -1,0 +1,108 @@
+"""An arm set up as its training will set it up, with one batch, in a folder that is thrown away."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from densedistill.distill.arm import Arm
+from densedistill.distill.assembly import Assembler
+from densedistill.distill.outputs import Batch, Prediction, StepOutputs
+from densedistill.distill.probe import sample_batch
+from densedistill.distill.progress import SilentLog
+from densedistill.distill.run_dir import ArmDir
+from densedistill.distill.taps import Tapped
+from densedistill.distill.training import ArmTraining, Surroundings
+
+BENCH_IMAGES = 16
+"""Most images of the batch: enough for statistics of a batch, few enough to be cheap."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bench:
+    """An arm on the bench. What it is asked to do leaves its traces in the arm's network."""
+
+    training: ArmTraining
+    batch: Batch
+    """A few training images."""
+    taught: Prediction | None
+    """The teacher's answer to `batch`; None where no term needs one."""
+
+    @property
+    def arm(self) -> Arm:
+        """The arm."""
+        return self.training.arm
+
+    @property
+    def parameters(self) -> dict[str, nn.Parameter]:
+        """What the student and its loss terms train, by name."""
+        named = self.training.step_module.named_parameters()
+        return {name: value for name, value in named if value.requires_grad}
+
+    def outputs(self) -> StepOutputs:
+        """A step's outputs late in training, where every warm-up is over; as training computes them, with autograd."""
+        training = self.training
+        training.begin_epoch()
+        taps = self.arm.spec.taps if training.objective.needs_teacher else ()
+        with training.runtime.autocast(), Tapped(self.arm.network, taps) as tapped:
+            answer = tapped(self.batch["input"])
+        return StepOutputs(
+            batch=self.batch,
+            student=Prediction(output=answer.output.float(), taps=answer.taps),
+            teacher=self.taught,
+            progress=float(self.arm.recipe.epochs),
+        )
+
+    def losses(self, outputs: StepOutputs) -> dict[str, Tensor]:
+        """Unweighted losses by term, as training computes them."""
+        with self.training.runtime.autocast():
+            losses: dict[str, Tensor] = self.training.objective(outputs)
+        return losses
+
+    def step(self, at: int) -> None:
+        """One optimiser step with the learning rate and the warm-ups of step `at`."""
+        self.training.begin_epoch()
+        self.training.counters.step = at
+        self.training.take_step(self.batch, self.taught)
+
+
+@contextlib.contextmanager
+def on_bench(chain: Assembler, arm: Arm, images: int = BENCH_IMAGES) -> Iterator[Bench]:
+    """Put `arm` on the bench with a batch of `images`, or of as many as its recipe takes, if those are fewer."""
+    data = chain.data_for(arm.plan)
+    share = -(-arm.recipe.batch_size // chain.runtime.processes)
+    batch = sample_batch(data, min(share, images), chain.runtime)
+    around = Surroundings(
+        spec=chain.resolved.spec,
+        data=data,
+        options=chain.resolved.options,
+        runtime=chain.runtime,
+        log=SilentLog(),
+        on_epoch=lambda _line: None,
+        on_start=lambda _arm, _epochs, _steps: None,
+        speed=chain.resolved.config.speed,
+    )
+    with tempfile.TemporaryDirectory(prefix="densedistill-") as folder:
+        training = ArmTraining(arm, ArmDir(Path(folder)), around)
+        try:
+            needed = arm.teacher is not None and training.objective.needs_teacher
+            taught = arm.teacher(batch) if arm.teacher is not None and needed else None
+            yield Bench(training=training, batch=batch, taught=taught)
+        finally:
+            training.close()
+
+
+def snapshot(module: nn.Module) -> dict[str, Tensor]:
+    """A copy of a module's state."""
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
+
+
+def changed(before: dict[str, Tensor], module: nn.Module) -> list[str]:
+    """Names of what is no longer as it was."""
+    return [name for name, value in module.state_dict().items() if not torch.equal(before[name], value)]

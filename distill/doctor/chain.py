@@ -1,0 +1,82 @@
+"""The arms of a run as the doctor takes them: those that are finished with their weights, the others fresh."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import nn
+
+from densedistill.distill.arm import ArmPlan, arm_name
+from densedistill.distill.assembly import Assembler
+from densedistill.distill.config import Resolved
+from densedistill.distill.doctor.plain import without_alpha
+from densedistill.distill.dry_run import TrialChain, first_of_each
+from densedistill.distill.networks import Pretrained
+from densedistill.distill.progress import SilentLog
+from densedistill.distill.run_dir import ArmDir, RunDir
+from densedistill.distill.runtime import place
+from densedistill.distill.seeds import derive
+from densedistill.distill.student import rebuild
+
+
+class DoctorChain(TrialChain):
+    """Arms as they will be trained. A teacher that is finished has its weights, any other one fresh ones."""
+
+    def finished(self, arm: str) -> ArmDir | None:
+        """The folder of `arm` where it is done, in this run or in the one its teacher is taken from."""
+        mine, source = self.run_dir.arm(arm), self.resolved.config.teacher_run
+        if mine.done:
+            return mine
+        theirs = None if source is None or arm != arm_name(1, "teacher") else RunDir(source).arm(arm)
+        return theirs if theirs is not None and theirs.done else None
+
+    def network_of(self, arm: str) -> nn.Module:
+        """The network of `arm`, in evaluation mode."""
+        folder = self.finished(arm)
+        if folder is None:
+            return super().network_of(arm)
+        channels_last = self.resolved.config.speed.channels_last
+        return place(rebuild(folder, self.networks), self.runtime.device, channels_last=channels_last)
+
+    def is_known(self, plan: ArmPlan) -> bool:
+        """Whether `plan`'s network has the weights that will teach."""
+        given = plan.generation == 1 and self.resolved.config.teacher_weights is not None
+        return given or self.finished(plan.name) is not None
+
+    def fresh(self, plan: ArmPlan) -> nn.Module:
+        """`plan`'s network as it would be before any training."""
+        arguments = self.arguments_of(plan)
+        name = self.resolved.config.network(plan.generation, plan.variant).name
+        with torch.random.fork_rng():
+            torch.manual_seed(derive(self.resolved.config.seed, "init", plan.generation))
+            network = self.networks.build(name, arguments, pretrained="none").module
+        return place(network, self.runtime.device, channels_last=self.resolved.config.speed.channels_last)
+
+    def arguments_of(self, plan: ArmPlan) -> dict[str, Any]:
+        """What `plan`'s network is built with."""
+        return self._arguments(plan, self.resolved.config.network(plan.generation, plan.variant))
+
+    def with_alpha_zero(self) -> DoctorChain:
+        """The same chain for the request at `method.alpha` 0."""
+        return like(self, pretrained=self.resolved.config.pretrained, resolved=without_alpha(self.resolved))
+
+    @property
+    def to_train(self) -> list[ArmPlan]:
+        """The first arm of each network that is still to be trained."""
+        return [plan for plan in first_of_each(self.plans) if not self.is_known(plan)]
+
+
+def like(chain: Assembler, *, pretrained: Pretrained, resolved: Resolved | None = None) -> DoctorChain:
+    """A chain for the doctor with the data, networks and folder of `chain`, that says nothing."""
+    base = resolved or chain.resolved
+    config = base.config.model_copy(update={"pretrained": pretrained})
+    return DoctorChain(
+        dataclasses.replace(base, config=config),
+        data=chain.data,
+        networks=chain.networks,
+        runtime=chain.runtime,
+        run_dir=chain.run_dir,
+        log=SilentLog(),
+    )

@@ -1,0 +1,340 @@
+"""Each planted fault is caught, with a remedy, by the check that is meant for it; a sound run passes every check."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from densedistill.datasets.base import TaskData
+from densedistill.distill.doctor.chain import DoctorChain
+from densedistill.distill.doctor.examination import before_run, check_arm, check_teachers, examine
+from densedistill.distill.doctor.finding import Finding
+from densedistill.distill.doctor.limits import Limits
+from densedistill.distill.errors import RunFailedError
+from densedistill.distill.files import load_tensors, save_tensors
+from densedistill.distill.losses import kd_loss
+from densedistill.distill.objective import LossTerm
+from densedistill.distill.outputs import StepOutputs
+from densedistill.distill.spec import TaskSpec
+from densedistill.distill.teacher import Teacher
+from densedistill.distill.training import ArmTraining
+
+Patients = Callable[..., DoctorChain]
+Trained = tuple[Path, TaskData]
+
+
+def student(chain: DoctorChain) -> list[Finding]:
+    """The checks of the student's steps."""
+    return check_arm(chain, next(plan for plan in chain.plans if plan.role == "student"))
+
+
+def failed(findings: Sequence[Finding]) -> list[str]:
+    assert all(finding.remedy for finding in findings if finding.status == "fail")
+    return sorted({finding.check for finding in findings if finding.status == "fail"})
+
+
+def of(findings: Sequence[Finding], check: str) -> Finding:
+    return next(finding for finding in findings if finding.check == check)
+
+
+def with_terms(spec: TaskSpec, taught: Callable[[StepOutputs], Tensor]) -> TaskSpec:
+    """`spec` with `taught` in place of its method's term, at the weight alpha."""
+    method = spec.methods["kd"]
+
+    def terms(parameters: Any, context: Any) -> Sequence[LossTerm]:
+        made = method.terms(parameters, context)
+        return [dataclasses.replace(term, fn=taught) if term.needs_teacher else term for term in made]
+
+    return dataclasses.replace(spec, methods={**spec.methods, "kd": dataclasses.replace(method, terms=terms)})
+
+
+# -- sound runs -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "method"), [("cls", "kd"), ("cls", "fitnet"), ("cls", "dkd"), ("edges", None), ("sr", None)]
+)
+def test_a_sound_run_passes(tiny: ModuleType, patient: Patients, tmp_path: Path, kind: str, method: str | None) -> None:
+    diagnosis = examine(patient(tiny.tiny_spec(kind), tmp_path, {"controls": []}, method=method))
+    assert diagnosis.status == "pass"
+    seen = {finding.check for finding in diagnosis.findings}
+    wanted = {"scale of loss terms", "trained by the optimiser", "teacher in evaluation mode", "student alone reloads"}
+    assert wanted | {"alpha 0 is plain training", "duplicates", "time planned", "memory planned"} <= seen
+    assert ("KL direction" in seen) == (method in ("kd", "dkd"))
+    assert list(tmp_path.iterdir()) == []
+    json.dumps(diagnosis.plain(), allow_nan=False)
+
+
+def test_a_sound_teacher_passes(tiny: ModuleType, patient: Patients, trained: Trained) -> None:
+    folder, data = trained
+    findings = check_teachers(patient(tiny.tiny_spec("cls"), folder, data=data), Limits())
+    assert [finding.status for finding in findings] == ["pass"] * 3
+    assert {finding.check for finding in findings} == {"teacher's figure", "normalisation", "label order"}
+
+
+def test_the_students_data_are_as_sound(tiny: ModuleType, patient: Patients, trained: Trained) -> None:
+    folder, data = trained
+    diagnosis = examine(patient(tiny.tiny_spec("cls"), folder, data=data))
+    assert diagnosis.of("fail") == ()
+    assert "gen_01" not in {finding.subject for finding in diagnosis.findings if finding.check == "memory planned"}
+
+
+# -- the teacher ----------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Renormalised:
+    """A set whose inputs are normalised, unlike those that the teacher was trained with."""
+
+    inner: Any
+    mean: float
+    std: float
+
+    @property
+    def ids(self) -> Any:
+        """As they are."""
+        return self.inner.ids
+
+    def __len__(self) -> int:
+        return len(self.inner)
+
+    def batches(self, *given: Any, **named: Any) -> Any:
+        """Batches with other inputs."""
+        for batch in self.inner.batches(*given, **named):
+            yield batch | {"input": (batch["input"] - self.mean) / self.std}
+
+
+def test_a_wrong_normalisation(tiny: ModuleType, patient: Patients, run: Trained) -> None:
+    folder, data = run
+    mean, std = (0.5,) * 3, (0.5,) * 3
+    wrong = dataclasses.replace(
+        data,
+        train=Renormalised(data.train, 0.5, 0.5),
+        val=Renormalised(data.val, 0.5, 0.5),
+        input_mean=mean,
+        input_std=std,
+    )
+    findings = check_teachers(patient(tiny.tiny_spec("cls"), folder, data=wrong), Limits())
+    assert "normalisation" in failed(findings)
+    assert "label order" not in failed(findings)
+    found = of(findings, "normalisation")
+    assert "none (pixels from 0 to 1)" in found.remedy
+    reached = found.figures["others"]
+    assert max(reached, key=lambda name: reached[name]) == "none (pixels from 0 to 1)"
+
+
+def test_permuted_labels(tiny: ModuleType, patient: Patients, run: Trained) -> None:
+    folder, data = run
+    weights = load_tensors(folder / "gen_01/model.safetensors")
+    order = torch.tensor([2, 3, 1, 0])
+    for key in ("head.2.weight", "head.2.bias"):
+        weights[key] = weights[key][order]
+    save_tensors(folder / "gen_01/model.safetensors", weights)
+    findings = check_teachers(patient(tiny.tiny_spec("cls"), folder, data=data), Limits())
+    assert "label order" in failed(findings)
+    assert "normalisation" not in failed(findings)
+    found = of(findings, "label order")
+    # The teacher's output number i answers for the data's class order[i].
+    assert found.figures["order"] == order.tolist()
+    assert "'light'" in found.text
+
+
+def test_a_teacher_worse_than_its_student(tiny: ModuleType, patient: Patients, run: Trained) -> None:
+    folder, data = run
+    record = json.loads((folder / "gen_01/arm.json").read_text())
+    scratch = folder / "gen_02_scratch"
+    scratch.mkdir()
+    verdicts = {}
+    for figure in (record["val"] - 10, record["val"] + 10):
+        (scratch / "arm.json").write_text(json.dumps(record | {"arm": "gen_02_scratch", "val": figure}))
+        findings = check_teachers(patient(tiny.tiny_spec("cls"), folder, data=data), Limits())
+        verdicts[figure - record["val"]] = of(findings, "teacher beside its student").status
+    assert verdicts == {-10: "pass", 10: "fail"}
+
+
+def test_a_teacher_that_knows_nothing(tiny: ModuleType, patient: Patients, run: Trained) -> None:
+    folder, data = run
+    weights = load_tensors(folder / "gen_01/model.safetensors")
+    weights["head.2.weight"].zero_()
+    save_tensors(folder / "gen_01/model.safetensors", weights)
+    assert "teacher's figure" in failed(check_teachers(patient(tiny.tiny_spec("cls"), folder, data=data), Limits()))
+
+
+def test_a_teacher_in_training_mode(
+    tiny: ModuleType, patient: Patients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init = Teacher.__init__
+
+    def careless(teacher: Teacher, *given: Any) -> None:
+        init(teacher, *given)
+        teacher.network.train()
+
+    monkeypatch.setattr(Teacher, "__init__", careless)
+    findings = student(patient(tiny.tiny_spec("cls"), tmp_path))
+    assert {"teacher in evaluation mode", "teacher unchanged by a step"} <= set(failed(findings))
+    assert "training mode" in of(findings, "teacher in evaluation mode").text
+
+
+def test_a_teacher_that_learns(
+    tiny: ModuleType, patient: Patients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = ArmTraining.take_step
+
+    def leaky(training: ArmTraining, *given: Any) -> Any:
+        assert training.arm.teacher is None or training.arm.teacher.network.head[2].weight.mul_(1.01) is not None
+        return step(training, *given)
+
+    monkeypatch.setattr(ArmTraining, "take_step", leaky)
+    assert failed(student(patient(tiny.tiny_spec("cls"), tmp_path))) == ["teacher unchanged by a step"]
+
+
+# -- the losses -----------------------------------------------------------------------------------------------------
+
+
+def test_a_projector_that_no_module_owns(tiny: ModuleType, patient: Patients, tmp_path: Path) -> None:
+    projector = nn.Linear(4, 4)
+
+    def projected(outputs: StepOutputs) -> Tensor:
+        return (projector(outputs.student.output) - outputs.taught().output).square().mean()
+
+    spec = with_terms(tiny.tiny_spec("cls"), projected)
+    findings = student(patient(spec, tmp_path))
+    assert failed(findings) == ["trained by the optimiser"]
+    assert "2 tensors that are not in the optimiser" in next(f.text for f in findings if f.status == "fail")
+
+
+def test_a_projector_left_out_of_the_optimiser(
+    tiny: ModuleType, patient: Patients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from densedistill.distill import training
+
+    make = training.make_optimizer
+
+    def forgetful(recipe: Any, parameters: Any, **named: Any) -> Any:
+        return make(recipe, list(parameters)[:10], **named)
+
+    monkeypatch.setattr(training, "make_optimizer", forgetful)
+    findings = student(patient(tiny.tiny_spec("cls"), tmp_path, method="fitnet"))
+    assert failed(findings) == ["trained by the optimiser"]
+    assert any("of what loss term 'fitnet' trains" in finding.text for finding in findings if finding.status == "fail")
+
+
+def swapped(outputs: StepOutputs) -> Tensor:
+    """KL the wrong way round."""
+    return kd_loss(outputs.taught().output.detach(), outputs.student.output, 4.0)
+
+
+def test_a_swapped_divergence(tiny: ModuleType, patient: Patients, tmp_path: Path) -> None:
+    spec = with_terms(tiny.tiny_spec("cls"), swapped)
+    findings = student(patient(spec, tmp_path))
+    assert failed(findings) == ["KL direction"]
+    assert of(findings, "KL direction").figures["direction"] == "student to teacher"
+
+
+def test_a_term_that_teaches_nothing(tiny: ModuleType, patient: Patients, tmp_path: Path) -> None:
+    def detached(outputs: StepOutputs) -> Tensor:
+        return kd_loss(outputs.student.output.detach(), outputs.taught().output, 4.0)
+
+    spec = with_terms(tiny.tiny_spec("cls"), detached)
+    findings = student(patient(spec, tmp_path))
+    assert failed(findings) == ["scale of loss terms"]
+
+
+def test_a_term_out_of_scale(tiny: ModuleType, patient: Patients, tmp_path: Path) -> None:
+    findings = student(patient(tiny.tiny_spec("cls"), tmp_path, {"method.weight": 1e6}, method="fitnet"))
+    (warned,) = [finding for finding in findings if finding.status == "warn"]
+    assert warned.check == "scale of loss terms"
+    assert "'fitnet'" in warned.text
+    assert "lower the weight" in warned.remedy
+
+
+def test_a_teacher_that_is_still_heard_at_alpha_0(tiny: ModuleType, patient: Patients, tmp_path: Path) -> None:
+    spec = tiny.tiny_spec("cls")
+    method = spec.methods["kd"]
+
+    def terms(parameters: Any, context: Any) -> Sequence[LossTerm]:
+        # The fault: the control is trained on something else than what is left of the student's loss.
+        made = method.terms(parameters, context)
+        return made if not context.has_teacher else [dataclasses.replace(term, alone_weight=0.1) for term in made]
+
+    faulty = dataclasses.replace(spec, methods={**spec.methods, "kd": dataclasses.replace(method, terms=terms)})
+    chain = patient(faulty, tmp_path)
+    plan = next(plan for plan in chain.plans if plan.role == "student")
+    arm = chain.with_alpha_zero().assemble(plan, chain.teacher("gen_01")).arm
+    assert [term.weight for term in arm.terms if not term.needs_teacher] == [1.0]
+    assert failed(student(chain)) == ["alpha 0 is plain training"]
+
+
+# -- the student ----------------------------------------------------------------------------------------------------
+
+
+class Forgetful(nn.Module):
+    """A network with something random that its weights do not hold."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.shift = inner, torch.rand(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        answer: Tensor = self.inner(images) + self.shift
+        return answer
+
+
+def test_a_student_that_its_weights_do_not_hold(
+    tiny: ModuleType, patient: Patients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = tiny.TinyNetworks.build
+
+    def building(networks: Any, *given: Any, **named: Any) -> Any:
+        built = build(networks, *given, **named)
+        return dataclasses.replace(built, module=Forgetful(built.module))
+
+    monkeypatch.setattr(tiny.TinyNetworks, "build", building)
+    assert "student alone reloads" in failed(student(patient(tiny.tiny_spec("cls"), tmp_path)))
+
+
+# -- before a run ---------------------------------------------------------------------------------------------------
+
+
+def test_a_short_run_is_not_examined(tiny: ModuleType, tmp_path: Path) -> None:
+    assert before_run(tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path), print) is None
+
+
+def test_a_long_run_is_examined_and_stopped(tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = {"recipe.epochs": 100_000_000, "method.alpha": 0.5}
+    diagnosis = before_run(tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path / "sound", long), print)
+    assert diagnosis is not None
+    assert diagnosis.status == "pass"
+    spec = with_terms(tiny.tiny_spec("cls"), swapped)
+    with pytest.raises(RunFailedError, match=r"KL direction \(gen_02\).*--no-doctor"):
+        before_run(tiny.tiny_chain(spec, tmp_path / "swapped", long), print)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_warnings_are_said(tiny: ModuleType, tmp_path: Path) -> None:
+    said: list[str] = []
+    chain = tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path, {"method.weight": 1e6}, method="fitnet")
+    diagnosis = before_run(chain, said.append, always=True)
+    assert diagnosis is not None
+    assert diagnosis.status == "warn"
+    assert [text for text in said if "lower the weight of 'fitnet'" in text]
+
+
+def test_the_bench_leaves_no_trace(tiny: ModuleType, tmp_path: Path) -> None:
+    """A run trains to the same weights whether it was examined or not."""
+    states = []
+    for examined in (False, True):
+        chain = tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path / str(examined), {"recipe.epochs": 1})
+        if examined:
+            before_run(chain, print, always=True)
+        chain.run()
+        states.append(load_tensors(tmp_path / str(examined) / "gen_02/model.safetensors"))
+    assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())

@@ -112,6 +112,10 @@ class StudyWork:
             self.write()
         return self.write()
 
+    def reopen(self) -> list[str]:
+        """Let trials and teachers that have failed for good be run again; returns their names."""
+        return [*self.teachers.reopen(), *self.trials.reopen()]
+
     def _ready(self, key: str) -> bool:
         """Whether nothing that trial `key` waits for is still to be done."""
         arm, seed = self.places[key]

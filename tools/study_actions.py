@@ -38,6 +38,9 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
     for warning in warnings_of(plan):
         say(f"warning: {warning}")
     work = StudyWork(plan, out, storage=options.storage, command=command, log=RichLog, say=say)
+    if options.retry_failed:
+        again = work.reopen()
+        say(f"to be run again: {', '.join(again) or 'nothing has failed'}")
     with Helpers(given, options.jobs - 1, work.folder.logs, say):
         try:
             record = work.run()

@@ -33,7 +33,7 @@ class Helpers:
 
     def _start(self, environment: dict[str, str]) -> None:
         self.logs.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "densedistill.tools.study", *without_jobs(self.given)]
+        command = [sys.executable, "-m", "densedistill.tools.study", *helper_words(self.given)]
         for place in range(1, self.count + 1):
             # Kept open for as long as the process writes to it.
             file = (self.logs / f"process-{place}.log").open("ab")
@@ -59,12 +59,12 @@ class Helpers:
                 file.close()
 
 
-def without_jobs(given: Sequence[str]) -> list[str]:
-    """The command line `given` without `--jobs`: a helper has none of its own."""
+def helper_words(given: Sequence[str]) -> list[str]:
+    """The command line `given` without `--jobs` and `--retry-failed`, which the first process sees to."""
     kept: list[str] = []
     skip = False
     for word in given:
-        if skip or word.startswith("--jobs="):
+        if skip or word.startswith("--jobs=") or word == "--retry-failed":
             skip = False
         elif word == "--jobs":
             skip = True

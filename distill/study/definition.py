@@ -166,7 +166,7 @@ class StudyDefinition(BaseModel):
 
         wrong = [name for name in named if not re.match(NAME, name)]
         if wrong:
-            raise ValueError(f"{', '.join(wrong)}: names have lower-case letters, digits, '.', '_' and '-' alone")
+            raise ValueError(f"names have lower-case letters, digits, '.', '_' and '-' alone, not {', '.join(wrong)}")
         return named
 
     @model_validator(mode="after")

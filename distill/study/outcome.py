@@ -93,7 +93,9 @@ def view(key: str, attempts: Sequence[Attempt], retries: int) -> JobView:
             doubles += [attempt.trial_id] if attempt.waiting else []
             continue
         counted.append(attempt)
-    failed = [attempt for attempt in counted if attempt.state == "FAIL"]
+    # Whoever asks for failed jobs again has mended something: what was before does not count.
+    begun = max((place for place, attempt in enumerate(counted) if attempt.attrs.get("again")), default=0)
+    failed = [attempt for attempt in counted[begun:] if attempt.state == "FAIL"]
     failures = sum(attempt.outcome in ("failed", "final") for attempt in failed)
     losses = sum(attempt.outcome == "lost" for attempt in failed)
     live = next((attempt for attempt in counted if attempt.live), None)

@@ -117,11 +117,22 @@ class Queue:
         """Put every job that is not settled and has no live trial into the queue; drop doubles."""
         for found in self.views().values():
             if found.live is None and not found.settled:
-                self.study.enqueue_trial(
-                    dict(self.jobs[found.key].params), user_attrs={"job": found.key, "attempt": found.next_attempt}
-                )
+                self._enqueue(found)
             for double in found.doubles:
                 self._fail(double, {"outcome": "double"})
+
+    def reopen(self) -> list[str]:
+        """Put failed jobs back, with as many tries as new ones have; returns their keys."""
+        failed = [found for found in self.views().values() if found.state == "failed"]
+        for found in failed:
+            self._enqueue(found, {"again": True})
+        return [found.key for found in failed]
+
+    def _enqueue(self, found: JobView, attrs: Mapping[str, Any] | None = None) -> None:
+        self.study.enqueue_trial(
+            dict(self.jobs[found.key].params),
+            user_attrs={"job": found.key, "attempt": found.next_attempt, **(attrs or {})},
+        )
 
     def _drop_lost(self) -> None:
         for found in self.views().values():

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import random
 import re
-import warnings
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from densedistill.distill.errors import RequestError
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
+    from sqlalchemy import Connection, Engine
 
 JOURNAL = "journal:"
 """What the name of a journal file begins with."""
 SQLITE_PATIENCE_SECONDS = 120
 """How long a process waits for others to let go of the file."""
+OPENINGS = 6
+"""How often a new database is opened before others' making of its tables counts as a fault."""
 
 
 def open_storage(name: str | None, folder: Path) -> BaseStorage:
@@ -33,10 +37,7 @@ def open_storage(name: str | None, folder: Path) -> BaseStorage:
         if url.startswith(JOURNAL):
             return _journal(Path(url.removeprefix(JOURNAL)))
         _make_folder_of(url)
-        options = {"connect_args": {"timeout": SQLITE_PATIENCE_SECONDS}} if url.startswith("sqlite") else {}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", category=optuna.exceptions.ExperimentalWarning)
-            return optuna.storages.get_storage(optuna.storages.RDBStorage(url, engine_kwargs=options))
+        return _database(url)
     except (ImportError, ArgumentError) as error:
         raise RequestError(
             f"storage '{hidden(url)}' cannot be used ({_first_line(error)}): give a URL of SQLAlchemy with its driver "
@@ -52,6 +53,46 @@ def open_storage(name: str | None, folder: Path) -> BaseStorage:
 def hidden(url: str) -> str:
     """`url` without its password."""
     return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+def _database(url: str) -> BaseStorage:
+    """Open it, and make its tables where they are not there: of two processes that begin at once, one makes them."""
+    import optuna
+    from sqlalchemy.exc import IntegrityError, OperationalError
+
+    options = {"connect_args": {"timeout": SQLITE_PATIENCE_SECONDS}} if url.startswith("sqlite") else {}
+    for left in reversed(range(OPENINGS)):
+        try:
+            opened = optuna.storages.RDBStorage(url, engine_kwargs=options)
+            if options:
+                _one_at_a_time(opened.engine)
+            return optuna.storages.get_storage(opened)
+        except (IntegrityError, OperationalError) as error:
+            made_meanwhile = isinstance(error, IntegrityError) or "already exists" in str(error)
+            if not (made_meanwhile and left):
+                raise
+            time.sleep(random.uniform(0.1, 0.5))
+    raise AssertionError("the last turn returns or raises")
+
+
+def _one_at_a_time(engine: Engine) -> None:
+    """Let every transaction on SQLite begin as a writer's.
+
+    Optuna reads a trial's state and then sets it, with a row lock that SQLite does not have: two processes could both
+    find a trial WAITING and both take it.
+    """
+    from sqlalchemy import event
+
+    def connected(connection: Any, _record: object) -> None:
+        # Python's driver would begin transactions itself, and only before the first change.
+        connection.isolation_level = None
+
+    def begun(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begun)
+    engine.dispose()
 
 
 def _journal(path: Path) -> BaseStorage:

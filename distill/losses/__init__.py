@@ -30,7 +30,14 @@ from densedistill.distill.losses.maps_boundaries import boundary_weight, label_b
 from densedistill.distill.losses.maps_dice import dice_loss
 from densedistill.distill.losses.maps_divergence import bernoulli_kl, channel_kl, pixel_kl
 from densedistill.distill.losses.maps_labels import IGNORED, pixel_cross_entropy
-from densedistill.distill.losses.maps_terms import MaskLoss, NearBoundaries, OnMaps, OnProbabilities, PixelLabels
+from densedistill.distill.losses.maps_terms import (
+    AtUnitScale,
+    MaskLoss,
+    NearBoundaries,
+    OnMaps,
+    OnProbabilities,
+    PixelLabels,
+)
 from densedistill.distill.losses.relation import pkt_loss, rkd_angle_loss, rkd_distance_loss, rkd_loss, similarity_loss
 from densedistill.distill.losses.review import AttentionFusion, ReviewDistillation, hcl_loss
 from densedistill.distill.losses.terms import (
@@ -47,6 +54,7 @@ from densedistill.distill.losses.terms import (
 
 __all__ = [
     "IGNORED",
+    "AtUnitScale",
     "AttentionFusion",
     "ContrastedImages",
     "ContrastiveDistillation",

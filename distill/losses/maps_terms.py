@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from densedistill.distill.losses.checks import check_label_smoothing, check_pos_weight, check_weight
 from densedistill.distill.losses.maps import weighted_bce
@@ -13,7 +15,8 @@ from densedistill.distill.losses.maps_boundaries import boundary_weight
 from densedistill.distill.losses.maps_dice import dice_loss
 from densedistill.distill.losses.maps_labels import pixel_cross_entropy
 from densedistill.distill.losses.precision import widened
-from densedistill.distill.outputs import StepOutputs
+from densedistill.distill.losses.terms import TermFunction
+from densedistill.distill.outputs import Prediction, StepOutputs
 
 MapLoss = Callable[..., Tensor]
 """(student's map, teacher's map) -> scalar; where pixels are weighed also (..., weight=(B, 1, H, W))."""
@@ -56,6 +59,32 @@ class NearBoundaries:
         """The loss of this step."""
         weight = boundary_weight(self.boundaries(outputs.target), self.width, self.strength)
         return self.loss(outputs.student.output, outputs.taught().output.detach(), weight=weight)
+
+
+class AtUnitScale(nn.Module):
+    """A term that finds each of the teacher's features with a mean square of 1 in the batch. Needs the teacher.
+
+    Networks without normalisation layers have features of any size, and their squared errors with them: a few units in
+    a published edge detector's finest stage, hundreds in its coarsest.
+    """
+
+    def __init__(self, term: TermFunction) -> None:
+        """Wrap `term`; a module's parameters become this one's."""
+        super().__init__()
+        self.term = term
+
+    def forward(self, outputs: StepOutputs) -> Tensor:
+        """The term's loss."""
+        taught = outputs.taught()
+        taps = {path: _at_unit_scale(feature) for path, feature in taught.taps.items()}
+        return self.term(dataclasses.replace(outputs, teacher=Prediction(output=taught.output, taps=taps)))
+
+
+def _at_unit_scale(feature: Tensor) -> Tensor:
+    wide = widened(feature.detach())
+    square = wide.square().mean()
+    # A dead feature stays what it is.
+    return wide * torch.where(square > 0, square, 1.0).rsqrt()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -34,6 +34,9 @@ class NearEdges(MaskLabels, Bounded):
 class ChannelwiseMaps(MaskLabels, Channelwise):
     """Parameters of `cwd`."""
 
+    weight: Weight = 0.2
+    """The paper's 3 weighs the mean over 19 classes; a single map is one of them."""
+
 
 class PairwiseMaps(MaskLabels, Pairwise):
     """Parameters of `affinity`."""
@@ -95,7 +98,7 @@ EDGE_METHODS = (
     ),
     Method(
         name="feature",
-        summary="the decoder's stages through 1x1 projectors: α·mean squared difference + (1 - α)·BCE",
+        summary="the decoder's stages, at unit scale, through 1x1 projectors: α·mean squared difference + (1 - α)·BCE",
         paper="FitNets, Romero et al., ICLR 2015, arXiv:1412.6550, equation 3",
         parameters=StageMatching(),
         terms=terms.feature_terms,

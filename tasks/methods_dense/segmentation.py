@@ -69,7 +69,7 @@ SEGMENTATION_METHODS = (
     ),
     Method(
         name="feature",
-        summary="the decoder's stages through 1x1 projectors: α·mean squared difference + (1 - α)·CE",
+        summary="the decoder's stages, at unit scale, through 1x1 projectors: α·mean squared difference + (1 - α)·CE",
         paper="FitNets, Romero et al., ICLR 2015, arXiv:1412.6550, equation 3",
         parameters=StageMatching(),
         terms=terms.feature_terms,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from densedistill.distill.losses import (
+    AtUnitScale,
     FeatureMatching,
     NearBoundaries,
     OnFeatures,
@@ -86,7 +87,8 @@ def feature_terms(parameters: Blend, context: TermContext) -> Sequence[LossTerm]
         [theirs.channels for _mine, theirs in paired],
         context.seed,
     )
-    return blend(parameters.alpha, taught=("feature", ReadAs(paired, matching)), own=("hard", parameters.own()))
+    term = AtUnitScale(ReadAs(paired, matching))
+    return blend(parameters.alpha, taught=("feature", term), own=("hard", parameters.own()))
 
 
 def _of_outputs(parameters: Blend, context: TermContext, name: str, fn: TermFunction) -> Sequence[LossTerm]:

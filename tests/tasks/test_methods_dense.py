@@ -184,11 +184,23 @@ def test_all_methods_add_up(methods: dict[str, Method]) -> None:
 def test_decoders_stages_are_found_and_paired_by_resolution(student: str, teacher: str, sides: list[int]) -> None:
     (term,) = [term for term in build(EDGES["feature"], context(1, student, teacher)) if term.needs_teacher]
     assert isinstance(term.fn, nn.Module)
-    pairs = term.fn.pairs
+    pairs = term.fn.term.pairs
     assert [mine.shape[2] for mine, _theirs in pairs] == [theirs.shape[2] for _mine, theirs in pairs] == sides
     paths = {feature.path for pair in pairs for feature in pair}
     assert all(re.match(r"decoder\.(blocks|p)|attentions\.", path) for path in paths)
     assert math.isfinite(float(term.fn(step(1, student, teacher)).detach()))
+
+
+def test_features_do_not_count_by_their_size() -> None:
+    outputs = step(1)
+    assert outputs.teacher is not None
+    larger = {path: 1000 * feature for path, feature in outputs.teacher.taps.items()}
+    scaled = dataclasses.replace(outputs, teacher=dataclasses.replace(outputs.teacher, taps=larger))
+    terms = build(EDGES["feature"], context(1))
+    assert values(terms, scaled)["feature"] == pytest.approx(values(terms, outputs)["feature"], rel=1e-5)
+    dead = {path: 0 * feature for path, feature in larger.items()}
+    without = dataclasses.replace(outputs, teacher=dataclasses.replace(outputs.teacher, taps=dead))
+    assert math.isfinite(values(terms, without)["feature"])
 
 
 def test_other_architectures_are_paired_at_what_a_pass_shows() -> None:

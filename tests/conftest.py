@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
+from types import ModuleType
 
 # Before torch and albumentations are imported, by this process and by those that tests start.
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
@@ -28,3 +30,14 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data at {root}: set {DATA_VARIABLE}")
     return root
+
+
+@pytest.fixture(scope="session")
+def fake() -> ModuleType:
+    """The module `fake_study`, which writes folders of runs and studies that nothing was trained for."""
+    specification = importlib.util.spec_from_file_location("fake_study", Path(__file__).with_name("fake_study.py"))
+    assert specification is not None
+    assert specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module

@@ -180,7 +180,9 @@ def write_study(folder: Path, arms: Sequence[Mapping[str, Any]], **changes: obje
     return folder
 
 
-def write_grid(folder: Path, *, seeds: int = 3) -> Path:
+def write_grid(
+    folder: Path, temperatures: Sequence[float] = (1.0, 20.0), alphas: Sequence[float] = (0.1, 0.9), *, seeds: int = 3
+) -> Path:
     """A finished study of temperature by alpha whose gains grow with both, beside its control."""
     generator = np.random.default_rng(0)
     shared = generator.normal(60, 1, seeds)
@@ -195,8 +197,8 @@ def write_grid(folder: Path, *, seeds: int = 3) -> Path:
             "trials": [trial(folder, "scratch", seed, float(shared[seed]), taught=False) for seed in range(seeds)],
         }
     ]
-    for temperature in (1.0, 4.0, 20.0):
-        for alpha in (0.1, 0.5, 0.9):
+    for temperature in temperatures:
+        for alpha in alphas:
             arm = f"kd-{temperature:g}-{alpha:g}"
             place = {"method.temperature": temperature, "method.alpha": alpha}
             gain = np.log(temperature) * alpha + generator.normal(0, 0.15, seeds)
@@ -214,7 +216,7 @@ def write_grid(folder: Path, *, seeds: int = 3) -> Path:
                     ],
                 }
             )
-    axes = {"method.temperature": [1.0, 4.0, 20.0], "method.alpha": [0.1, 0.5, 0.9]}
+    axes = {"method.temperature": list(temperatures), "method.alpha": list(alphas)}
     return write_study(folder, arms, axes=axes, study="temperature-alpha")
 
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from densedistill.distill.errors import RequestError
+from densedistill.distill.report.page import write_report_and_files
 from densedistill.distill.report.run_groups import read_runs
 from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_markdown import study_markdown
@@ -17,15 +18,19 @@ from densedistill.distill.report.study_reading import is_study, read_study
 def report(options: argparse.Namespace) -> int:
     """Write the report, or print its tables."""
     folders = [Path(folder) for folder in options.folders]
-    study = _read(folders)
     if options.markdown:
-        sys.stdout.write(study_markdown(study))
+        sys.stdout.write(study_markdown(_read(folders)))
         return 0
-    print(f"report: {write_comparison(study, _target(options.out, folders))}")
+    target = target_of(options.out, folders)
+    if len(folders) == 1 and not is_study(folders[0]):
+        write_report_and_files(folders[0], target)
+    else:
+        write_comparison(_read(folders), target)
+    print(f"report: {target}")
     return 0
 
 
-def _target(out: str | None, folders: list[Path]) -> Path:
+def target_of(out: str | None, folders: list[Path]) -> Path:
     """Where the page goes."""
     if out is None:
         return (folders[0] if len(folders) == 1 else Path()) / "report.html"

@@ -1,4 +1,4 @@
-"""The report of a run, made from nothing but the files in its folder."""
+"""Reports made from nothing but the files in a folder: of a run, of several side by side, of a study."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from densedistill.distill.report.page import write_report
+    from densedistill.distill.report.study_page import write_study_report
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_study_report"]
 
 
 def __getattr__(name: str) -> object:
@@ -16,4 +17,8 @@ def __getattr__(name: str) -> object:
         from densedistill.distill.report.page import write_report
 
         return write_report
+    if name == "write_study_report":
+        from densedistill.distill.report.study_page import write_study_report
+
+        return write_study_report
     raise AttributeError(f"module '{__name__}' has no attribute '{name}'")

@@ -151,7 +151,9 @@ def slug(title: str) -> str:
 
 def as_svg(figure: Figure) -> bytes:
     """The figure as SVG, equal for equal data."""
-    return _saved(figure, format="svg", metadata={"Date": None})
+    drawn = _saved(figure, format="svg", metadata={"Date": None})
+    figure.set_layout_engine("none")  # what is laid out stays; another format of it need not be laid out again
+    return drawn
 
 
 def as_png(figure: Figure) -> bytes:
@@ -174,6 +176,7 @@ def add_legend(drawn: Chart) -> None:
     columns = 2 if max(len(label) for label, _ in drawn.legend) < 34 else 1
     lines = -(-len(drawn.legend) // columns)
     with rc_context(STYLE):
+        drawn.figure.set_layout_engine("constrained")
         drawn.figure.set_figheight(drawn.figure.get_figheight() + 0.19 * lines + 0.1)
         drawn.figure.legend(
             handles=[

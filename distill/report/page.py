@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from densedistill.distill.report import words
+from densedistill.distill.report.arithmetic import contradictions
 from densedistill.distill.report.charts import outcome_charts, training_charts
-from densedistill.distill.report.drawing import Stroke, strokes
+from densedistill.distill.report.drawing import Chart, Stroke, strokes
+from densedistill.distill.report.export import replacing, write_beside
 from densedistill.distill.report.facts import ArmFacts, RunFacts
+from densedistill.distill.report.mechanism import mechanism_chart
 from densedistill.distill.report.panels import read_panels
 from densedistill.distill.report.reading import read_run
+from densedistill.distill.report.run_groups import as_study
+from densedistill.distill.report.study_classes import class_charts
+from densedistill.distill.report.study_curves import gap_chart, zoom_chart
+from densedistill.distill.report.study_numbers import compute
+from densedistill.distill.report.study_tables import study_sheets
 from densedistill.distill.report.summary import basis, summarise
 
 _HERE = Path(__file__).parent
@@ -55,6 +61,21 @@ class Table:
     rows: tuple[TableRow, ...]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Figures:
+    """The charts of a run, by the part of the page they stand in."""
+
+    training: Sequence[Chart]
+    outcome: Sequence[Chart]
+    classes: Sequence[Chart]
+    mechanism: Sequence[Chart]
+
+    @property
+    def all(self) -> list[Chart]:
+        """In the order of the page."""
+        return [*self.training, *self.outcome, *self.classes, *self.mechanism]
+
+
 def write_report(run_dir: Path) -> Path:
     """Write `report.html` into a run folder, finished or not, and return its path.
 
@@ -65,20 +86,51 @@ def write_report(run_dir: Path) -> Path:
         RequestError: `run_dir` holds no run, or one of the run's files cannot be read.
     """
     target = run_dir / "report.html"
-    page = render(read_run(run_dir))
-    handle, name = tempfile.mkstemp(dir=run_dir, prefix=".report-", suffix=".html")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(page)
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    run = read_run(run_dir)
+    _write(target, render(run, draw(run)))
     return target
 
 
-def render(run: RunFacts) -> str:
+def write_report_and_files(run_dir: Path, target: Path) -> Path:
+    """Write a run's report as `target`, and its figures and tables as files of their own beside it; returns `target`.
+
+    Raises:
+        RequestError: `run_dir` holds no run, or one of the run's files cannot be read.
+    """
+    run = read_run(run_dir)
+    figures, study = draw(run), as_study([run])
+    _write(target, render(run, figures))
+    legend = tuple((role, look) for role, look in _legend(run))
+    write_beside(target, [replace(one, legend=legend) for one in figures.all], study_sheets(study, compute(study)))
+    return target
+
+
+def draw(run: RunFacts) -> Figures:
+    """Every chart that the run has data for."""
+    study = as_study([run])
+    looks = strokes([arm.arm for arm in run.arms])
+    closer = (zoom_chart(study, looks), gap_chart(study, looks))
+    mechanism = mechanism_chart(run)
+    return Figures(
+        training=[*training_charts(run), *(one for one in closer if one is not None)],
+        outcome=outcome_charts(run),
+        classes=class_charts(study, compute(study), looks),
+        mechanism=[] if mechanism is None else [mechanism],
+    )
+
+
+def _write(target: Path, page: str) -> None:
+    with replacing(target) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+
+
+def _legend(run: RunFacts) -> list[tuple[str, Stroke]]:
+    names = [arm.arm for arm in run.arms]
+    named, looks = words.roles(names), strokes(names)
+    return [(named[arm], looks[arm]) for arm in names]
+
+
+def render(run: RunFacts, figures: Figures) -> str:
     """The report as HTML."""
     environment = Environment(
         loader=FileSystemLoader(_HERE),
@@ -96,14 +148,15 @@ def render(run: RunFacts) -> str:
         metric_label=words.title(run.metric.name),
         summary=_unbroken(summarise(run)),
         tiles=_tiles(run, named, looks),
-        legend=[(named[arm], looks[arm]) for arm in names],
+        legend=_legend(run),
         arms=_arms_table(run, named, looks),
         baselines=_baselines(run),
         every_metric=_every_metric(run, named, looks),
         references=_references(run, named),
         panels=read_panels(run.folder, names),
-        training=training_charts(run),
-        outcome=outcome_charts(run),
+        figures=figures,
+        notices=_notices(run, named),
+        contradictions=[one.sentence for one in contradictions(run.task, [one.source for one in run.references])],
         fidelity=_fidelity(run, named, looks),
         data=_data(run),
         remarks=_remarks(run, named),
@@ -158,6 +211,11 @@ def _remarks(run: RunFacts, named: Mapping[str, str]) -> list[tuple[str, str]]:
         for note in arm.notes:
             arms.setdefault(note, []).append(named[arm.arm])
     return [(", ".join(names), note) for note, names in arms.items()]
+
+
+def _notices(run: RunFacts, named: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Who, and what was seen in its training."""
+    return [(named[arm.arm], notice.text) for arm in run.arms for notice in arm.notices]
 
 
 def _baselines(run: RunFacts) -> list[str]:

@@ -43,8 +43,16 @@ def read_runs(folders: Sequence[Path]) -> StudyFacts:
         RequestError: no folder, one that holds no run, one named twice, two runs of one configuration and seed, or
             runs of different tasks or metrics.
     """
-    runs = [read_run(folder) for folder in folders]
-    _check(folders, runs)
+    return as_study([read_run(folder) for folder in folders])
+
+
+def as_study(runs: Sequence[RunFacts]) -> StudyFacts:
+    """The same of runs that have been read.
+
+    Raises:
+        RequestError: as `read_runs`.
+    """
+    _check(runs)
     groups = _groups(runs)
     arms = tuple(_arm(group, name, several=len(groups) > 1) for group in groups for name in group.arms)
     first = runs[0]
@@ -71,11 +79,11 @@ def read_runs(folders: Sequence[Path]) -> StudyFacts:
     )
 
 
-def _check(folders: Sequence[Path], runs: Sequence[RunFacts]) -> None:
+def _check(runs: Sequence[RunFacts]) -> None:
     if not runs:
         raise RequestError("no run is named: give the folders of one or more runs, or of a study.")
-    resolved = [folder.resolve() for folder in folders]
-    twice = next((folder for folder in folders if resolved.count(folder.resolve()) > 1), None)
+    resolved = [run.folder.resolve() for run in runs]
+    twice = next((run.folder for run in runs if resolved.count(run.folder.resolve()) > 1), None)
     if twice is not None:
         raise RequestError(f"'{twice}' is named twice: a run counts once.")
     for run in runs[1:]:

@@ -29,15 +29,11 @@ _GAPS_SHOWN = 6
 def curve_charts(study: StudyFacts, looks: Mapping[str, Stroke]) -> list[Chart]:
     """Curves over epochs of every arm whose runs are at hand."""
     metric = study.metric
-    name = words.title(metric.name)
-
-    def figure(line: EpochFacts) -> float | None:
-        return line.val.get(metric.name)
-
     axis = words.in_unit(metric.name, metric.unit)
+    title = f"{words.title(metric.name)} on validation"
     charts = [
-        _curves(study, looks, "curve-metric", f"{name} on validation", axis, figure),
-        _zoom(study, looks, axis, figure),
+        _curves(study, looks, "curve-metric", title, axis, lambda line: line.val.get(metric.name)),
+        zoom_chart(study, looks),
         _curves(study, looks, "curve-val-loss", "Validation loss", "loss", lambda line: line.val_loss, loss=True),
         _curves(
             study,
@@ -49,7 +45,7 @@ def curve_charts(study: StudyFacts, looks: Mapping[str, Stroke]) -> list[Chart]:
             loss=True,
             note="Arms with a teacher add its terms: compare shapes here, not heights.",
         ),
-        _gaps(study, looks),
+        gap_chart(study, looks),
         _curves(study, looks, "curve-learning-rate", "Learning rate", "learning rate", lambda line: line.learning_rate),
     ]
     return [one for one in charts if one is not None]
@@ -122,9 +118,10 @@ def _curves(
     )
 
 
-def _zoom(study: StudyFacts, looks: Mapping[str, Stroke], axis: str, read: Read) -> Chart | None:
-    """The last quarter of the epochs, at most 50, on an axis of its own."""
-    series = {arm.arm: found for arm in study.arms if (found := courses(arm, read))}
+def zoom_chart(study: StudyFacts, looks: Mapping[str, Stroke]) -> Chart | None:
+    """The last quarter of the epochs, at most 50, on an axis of its own; None of fewer than 8 epochs."""
+    metric = study.metric.name
+    series = {arm.arm: found for arm in study.arms if (found := courses(arm, lambda line: line.val.get(metric)))}
     last = max((epoch for course in series.values() for epoch in course), default=0)
     if last < _LEAST_TO_ZOOM:
         return None
@@ -134,7 +131,7 @@ def _zoom(study: StudyFacts, looks: Mapping[str, Stroke], axis: str, read: Read)
     figure, (axes,) = canvas()
     for arm, course in tails.items():
         _draw(axes, course, looks[arm])
-    _label(axes, axis)
+    _label(axes, words.in_unit(metric, study.metric.unit))
     return chart(
         "curve-last-epochs",
         f"The last {last - first + 1} epochs",
@@ -145,7 +142,7 @@ def _zoom(study: StudyFacts, looks: Mapping[str, Stroke], axis: str, read: Read)
     )
 
 
-def _gaps(study: StudyFacts, looks: Mapping[str, Stroke]) -> Chart | None:
+def gap_chart(study: StudyFacts, looks: Mapping[str, Stroke]) -> Chart | None:
     """Training and validation loss of each arm, and their distance at its end."""
     found, task = [], task_term(study)
     for arm in study.arms:
@@ -165,8 +162,8 @@ def _gaps(study: StudyFacts, looks: Mapping[str, Stroke]) -> Chart | None:
         _draw(axes, train, Stroke(colour=solid.colour, dashes=(2.0, 1.4), width=1.4))
         end = max(train.keys() & val.keys())
         gap = statistics.fmean(val[end]) - statistics.fmean(train[end])
-        axes.set_title(f"{_short(arm.label)}\ngap {gap:+.2f}".replace("-", "\N{MINUS SIGN}"), fontsize=8.5)
-        told.append(f"{arm.label} {gap:+.3f}")
+        axes.set_title(f"{_short(arm.label)}\ngap {gap:+.3g}".replace("-", "\N{MINUS SIGN}"), fontsize=8.5)
+        told.append(f"{arm.label} {gap:+.3g}")
     for unused in drawn[len(shown) :]:
         unused.set_visible(False)
     drawn[0].set_ylabel("loss")

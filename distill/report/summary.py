@@ -91,15 +91,17 @@ def _verdict(run: RunFacts, on: Basis, arm: ArmFacts, scratch: ArmFacts, teacher
     if written.strip("+\N{MINUS SIGN}") == words.difference(0.0, run.metric.unit).strip("+"):
         return "Distillation made no visible difference."
     if better < 0:
-        return f"Distillation did not help here: {written} against scratch."
+        return f"In this run distillation did not help: {written} against scratch."
     if arm.gap_closed is None:
         behind = teacher is not None and _behind(run, on, teacher, scratch)
         tail = ", though its teacher does not beat the scratch student, so that there is no gap to close" * behind
-        return f"Distillation helped: {written} over scratch{tail}."
+        return f"In this run distillation brought {written} over scratch{tail}."
     if arm.gap_closed >= 1:
-        return f"Distillation helped: {written} over scratch, and the student matches or passes its teacher."
+        return (
+            f"In this run distillation brought {written} over scratch, and the student matches or passes its teacher."
+        )
     return (
-        f"Distillation helped: {written} over scratch, "
+        f"In this run distillation brought {written} over scratch, "
         f"which closes {words.share(arm.gap_closed)} of the gap to its teacher."
     )
 

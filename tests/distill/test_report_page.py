@@ -157,17 +157,19 @@ def test_summary_states_gain_share_and_limits(make_run: MakeRun) -> None:
     text = _read(write_report(make_run(_result()))).text
     assert "On the test set collage, the teacher (net/24436369, 24.4 M parameters) reaches Dice 0.4200." in text
     assert "3.7 times fewer than its teacher" in text
-    assert "Distillation helped: +0.0300 over scratch, which closes 60.0 % of the gap to its teacher." in text
+    assert (
+        "In this run distillation brought +0.0300 over scratch, which closes 60.0 % of the gap to its teacher." in text
+    )
     assert "The best arm is the teacher. One seed: no statistical claim." in text
 
 
 @pytest.mark.parametrize(
     ("student", "better", "told"),
     [
-        (0.35, True, "Distillation did not help here: −0.0200 against scratch."),
+        (0.35, True, "In this run distillation did not help: −0.0200 against scratch."),
         (0.37001, True, "Distillation made no visible difference."),
-        (0.40, False, "Distillation did not help here: +0.0300 against scratch."),
-        (0.35, False, "Distillation helped: −0.0200 over scratch"),
+        (0.40, False, "In this run distillation did not help: +0.0300 against scratch."),
+        (0.35, False, "In this run distillation brought −0.0200 over scratch"),
     ],
 )
 def test_verdict_follows_the_metric_direction(make_run: MakeRun, student: float, better: bool, told: str) -> None:
@@ -276,7 +278,7 @@ def test_several_students_share_one_scratch_control(make_run: MakeRun) -> None:
     lines = [_line(arm, 1) for arm in ("gen_01", "gen_02_b", "gen_02_scratch")]
     text = _read(write_report(make_run(result, lines))).text
     assert "Student B (net/6628945" in text
-    assert "Distillation helped: +0.0300 over scratch" in text
+    assert "In this run distillation brought +0.0300 over scratch" in text
 
 
 def test_repeated_epoch_counts_once_and_late(make_run: MakeRun) -> None:

@@ -1,0 +1,106 @@
+"""Several run folders read as one study."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from densedistill.distill.errors import RequestError
+from densedistill.distill.report.run_groups import read_runs
+from densedistill.distill.report.study_numbers import compute
+
+
+def config(**method: object) -> Mapping[str, Any]:
+    return {"method": {"name": "kd", "temperature": 4.0, "alpha": 0.9} | method, "controls": ["scratch"]}
+
+
+def test_runs_that_differ_in_the_seed_are_trials(fake: ModuleType, tmp_path: Path) -> None:
+    runs = [fake.write_pair(tmp_path / str(seed), 71 + seed / 10, 70.0, seed=seed) for seed in range(3)]
+    study = read_runs(runs)
+    assert [arm.arm for arm in study.arms] == ["gen_01", "gen_02", "gen_02_scratch"]
+    assert [arm.role for arm in study.arms] == ["teacher", "method", "control"]
+    assert [trial.seed for trial in study.arms[1].trials] == [0, 1, 2]
+    assert study.pairs == (("gen_02", "gen_02_scratch"),)
+    (judged,) = compute(study).judged
+    assert dict(judged.comparison.differences) == pytest.approx({0: 1.0, 1: 1.1, 2: 1.2})
+
+
+def test_other_settings_are_other_arms_named_after_them(fake: ModuleType, tmp_path: Path) -> None:
+    runs = [
+        fake.write_pair(tmp_path / "a", 71.0, 70.0, config=config()),
+        fake.write_pair(tmp_path / "b", 72.0, 70.0, config=config(temperature=20.0)),
+    ]
+    study = read_runs(runs)
+    labels = [arm.label for arm in study.arms if arm.role == "method"]
+    assert labels == ["student (distilled), T 4", "student (distilled), T 20"]
+    assert study.axes == {"method.temperature": (4.0, 20.0)}
+    assert {(arm.partition("/")[0], control.partition("/")[0]) for arm, control in study.pairs} == {
+        ("T 4", "T 4"),
+        ("T 20", "T 20"),
+    }
+
+
+def test_a_scratch_arm_is_borrowed_where_the_student_s_training_is_the_same(fake: ModuleType, tmp_path: Path) -> None:
+    lone = [fake.arm_record("gen_02", 72.0, teacher="gen_01")]
+    with_control = fake.write_pair(tmp_path / "a", 71.0, 70.0, config=config())
+    same = fake.write_run(tmp_path / "b", lone, config=config(temperature=20.0) | {"controls": []})
+    longer = fake.write_run(tmp_path / "c", lone, config=config(alpha=0.5) | {"recipe": {"epochs": 9}})
+    pairs = dict(read_runs([with_control, same, longer]).pairs)
+    assert len(pairs) == 2
+    assert sum("T 20" in arm for arm in pairs) == 1
+    assert len(set(pairs.values())) == 1
+
+
+def test_a_chain_is_compared_with_the_direct_student(fake: ModuleType, tmp_path: Path) -> None:
+    records = [
+        fake.arm_record("gen_01", 80.0, params=9_000_000),
+        fake.arm_record("gen_02", 74.0, teacher="gen_01", params=3_000_000),
+        fake.arm_record("gen_03", 71.0, teacher="gen_02"),
+        fake.arm_record("gen_03_scratch", 69.0),
+        fake.arm_record("gen_03_direct", 70.0, teacher="gen_01"),
+    ]
+    study = read_runs([fake.write_run(tmp_path / "chain", records)])
+    assert study.pairs == (
+        ("gen_03", "gen_03_scratch"),
+        ("gen_03", "gen_03_direct"),
+        ("gen_03_direct", "gen_03_scratch"),
+    )
+    numbers = compute(study)
+    retained = numbers.of("gen_03").retention
+    assert retained is not None
+    assert retained.mean == pytest.approx(71 / 74)
+    assert numbers.of("gen_03").gap_closed == pytest.approx((71 - 69) / (74 - 69))
+
+
+def test_what_cannot_stand_side_by_side_is_refused(fake: ModuleType, tmp_path: Path) -> None:
+    first = fake.write_pair(tmp_path / "a", 71.0, 70.0)
+    again = fake.write_pair(tmp_path / "b", 71.5, 70.0)
+    other = fake.write_pair(tmp_path / "c", 71.5, 70.0, seed=1, task="edges")
+    with pytest.raises(RequestError, match="one configuration and seed 0"):
+        read_runs([first, again])
+    with pytest.raises(RequestError, match="named twice"):
+        read_runs([first, first])
+    with pytest.raises(RequestError, match="one task and metric"):
+        read_runs([first, other])
+    with pytest.raises(RequestError, match="no run is named"):
+        read_runs([])
+
+
+def test_other_data_and_machines_are_warned_of(fake: ModuleType, tmp_path: Path) -> None:
+    first = fake.write_pair(tmp_path / "a", 71.0, 70.0)
+    other = fake.write_pair(
+        tmp_path / "b",
+        71.5,
+        70.0,
+        seed=1,
+        data=fake.DATA | {"fingerprint": "sha256:other"},
+        environment={"device": "cuda", "precision": "bf16"},
+    )
+    told = " ".join(read_runs([first, other]).warnings)
+    assert "fingerprints differ" in told
+    assert "device: cpu, cuda" in told
+    assert "precision" not in told

@@ -1,0 +1,233 @@
+"""A study's report: what is read, what is counted, and what its page, tables and files say."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from scipy import stats
+
+from densedistill.distill.errors import RequestError
+from densedistill.distill.report import write_study_report
+from densedistill.distill.report.study_markdown import study_markdown
+from densedistill.distill.report.study_numbers import compute
+from densedistill.distill.report.study_page import render_study
+from densedistill.distill.report.study_reading import read_study
+from densedistill.distill.report.study_tables import study_sheets
+
+STUDENT, SCRATCH = (71.0, 71.6, 71.1), (70.1, 70.4, 70.3)
+
+
+def two_arms(fake: ModuleType, folder: Path, student: tuple[float | None, ...] = STUDENT, **changes: Any) -> Path:
+    control = {"arm": "scratch", "label": "scratch", "role": "control", "against": None}
+    method = {"arm": "kd", "label": "KD", "role": "method", "against": "scratch", "teacher": "t1"}
+    arms = [
+        control | {"trials": [fake.trial(folder, "scratch", seed, SCRATCH[seed], taught=False) for seed in range(3)]},
+        method | {"trials": [fake.trial(folder, "kd", seed, value, taught=True) for seed, value in enumerate(student)]},
+    ]
+    return Path(fake.write_study(folder, arms, **changes))
+
+
+def written(folder: Path) -> str:
+    """A study's page without its charts, which take seconds to draw."""
+    study = read_study(folder)
+    numbers = compute(study)
+    return render_study(study, numbers, [], study_sheets(study, numbers))
+
+
+def plain(page: str) -> str:
+    """The text of a page."""
+    text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", text.replace("\N{NO-BREAK SPACE}", " "))
+
+
+@pytest.fixture(scope="module")
+def grid(fake: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temperature-alpha study with its report."""
+    folder = Path(fake.write_grid(tmp_path_factory.mktemp("study") / "grid"))
+    write_study_report(folder)
+    return folder
+
+
+def test_the_answer_stands_first(fake: ModuleType, tmp_path: Path) -> None:
+    text = plain(written(two_arms(fake, tmp_path)))
+    p = stats.ttest_rel(STUDENT, SCRATCH).pvalue
+    answer = f"KD: +0.97 ± 0.21 points over scratch, 3 seeds, p = {p:.3f}."
+    assert answer in text
+    assert text.index("Does distillation help?") < text.index(answer) < text.index("Arms")
+    assert "It gains 8 points." in text
+
+
+def test_numbers_are_those_of_the_trials(fake: ModuleType, tmp_path: Path) -> None:
+    study = read_study(two_arms(fake, tmp_path))
+    numbers = compute(study)
+    student = numbers.of("kd")
+    assert student.test is not None
+    assert student.retention is not None
+    assert student.test.mean == pytest.approx(sum(STUDENT) / 3)
+    assert student.retention.mean == pytest.approx(sum(STUDENT) / 3 / 80.0)
+    assert student.gap_closed == pytest.approx((sum(STUDENT) - sum(SCRATCH)) / (240.0 - sum(SCRATCH)))
+    assert numbers.of("scratch").gap_closed is None
+    assert numbers.where == "the test set toys"
+
+
+def test_trials_without_a_result_count_nowhere_and_are_shown(fake: ModuleType, tmp_path: Path) -> None:
+    folder = two_arms(fake, tmp_path, (71.0, 71.6, None), complete=False)
+    listed = json.loads((folder / "study.json").read_text())
+    listed["arms"][1]["trials"][2] |= {"state": "failed", "error": "loss is nan at step 12", "retries": 1, "val": 99.0}
+    (folder / "study.json").write_text(json.dumps(listed))
+    found = compute(read_study(folder)).of("kd")
+    assert found.compared is not None
+    assert found.compared.count == 2
+    text = plain(written(folder))
+    assert "Of 6 trials, 1 failed: they count in no figure here." in text
+    assert "loss is nan at step 12" in text
+    assert "2 seeds (1 more without a pair)" in text
+    assert "not finished" in text
+
+
+def test_one_seed_has_no_test(fake: ModuleType, tmp_path: Path) -> None:
+    folder = two_arms(fake, tmp_path)
+    listed = json.loads((folder / "study.json").read_text())
+    for arm in listed["arms"]:
+        del arm["trials"][1:]
+    (folder / "study.json").write_text(json.dumps(listed))
+    text = plain(written(folder))
+    assert "no test is computed: one seed (+0.90 points over scratch)" in text
+    assert "±" not in text.partition("Comparisons")[0]
+
+
+def test_a_study_that_has_only_begun_has_a_report(fake: ModuleType, tmp_path: Path) -> None:
+    arm = {"arm": "kd", "role": "method", "trials": [fake.trial(tmp_path, "kd", 0, None, taught=True)]}
+    text = plain(written(fake.write_study(tmp_path, [arm], teachers=[])))
+    assert "Nothing has been measured yet." in text
+    assert "Of 1 trials, 1 waiting" in text
+
+
+def test_runs_may_be_gone(fake: ModuleType, tmp_path: Path) -> None:
+    folder = two_arms(fake, tmp_path / "kept")
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    (alone / "study.json").write_bytes((folder / "study.json").read_bytes())
+    text = plain(written(alone))
+    assert "KD: +0.97 ± 0.21 points over scratch, 3 seeds" in text
+    assert "1.00 M" not in text
+
+
+def test_a_grid_is_a_heat_map_with_its_claims(grid: Path) -> None:
+    page = (grid / "report.html").read_text(encoding="utf-8")
+    for title in (
+        "Temperature T and share of the teacher α",
+        "Top-1 accuracy by temperature T",
+        "Top-1 accuracy of all arms",
+        "Differences to scratch",
+        "Retention",
+        "Top-1 accuracy on validation",
+        "The last 3 epochs",
+        "Training and validation loss",
+        "Calibration",
+        "Classes: KD, T 20, α 0.9",
+    ):
+        assert f"<figcaption>{title}</figcaption>" in page
+    text = plain(page)
+    judged = {one.arm.arm: one.verdict.outcome for one in compute(read_study(grid)).judged}
+    assert judged["kd-20-0.9"] == "better"
+    assert judged["kd-1-0.1"] == "none"
+    assert text.count(": no difference shown: ") == sum(outcome == "none" for outcome in judged.values())
+    assert "(Holm, 4 tests)" in text
+
+
+def test_the_page_needs_nothing_else(grid: Path) -> None:
+    page = (grid / "report.html").read_text(encoding="utf-8")
+    addresses = re.findall(r'(?:src|href)="([^"]{0,40})', page)
+    assert addresses
+    assert all(address.startswith("data:image/") for address in addresses)
+    assert "<script" not in page
+
+
+def test_the_same_figures_and_tables_lie_beside_it(grid: Path) -> None:
+    figures = {path.stem: set() for path in (grid / "report_files" / "figures").iterdir()}
+    for path in (grid / "report_files" / "figures").iterdir():
+        figures[path.stem].add(path.suffix)
+    assert {"heat-map", "arms", "differences", "retention", "curve-last-epochs", "calibration"} <= set(figures)
+    assert all(kinds == {".svg", ".png"} for kinds in figures.values())
+    with (grid / "report_files" / "tables" / "comparisons.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 4
+    judged = {one.arm.label: one for one in compute(read_study(grid)).judged}
+    for row in rows:
+        paired = judged[row["arm"]].comparison.paired
+        assert paired is not None
+        assert float(row["p, paired"]) == paired.p
+
+
+def test_stale_files_go(fake: ModuleType, tmp_path: Path) -> None:
+    folder = fake.write_study(tmp_path, [], teachers=[])
+    stale = [folder / "report_files" / part for part in ("figures/heat-map.svg", "tables/seeds.csv")]
+    for path in stale:
+        path.parent.mkdir(parents=True)
+        path.write_text("old")
+    write_study_report(folder)
+    assert not any(path.exists() for path in stale)
+
+
+def test_samples_show_every_arm_s_confidence(fake: ModuleType, tmp_path: Path) -> None:
+    page = written(two_arms(fake, tmp_path))
+    samples = page.partition("<h2>Samples</h2>")[2].partition("</section>")[0]
+    assert re.findall(r'<th scope="col">([^<]+)</th>', samples) == ["input", "truth", "scratch", "KD"]
+    assert samples.count("cat, 61.9%") == 4
+    assert samples.count("✓") == samples.count("✗") == 2
+
+
+def test_notices_are_marked(fake: ModuleType, tmp_path: Path) -> None:
+    folder = two_arms(fake, tmp_path)
+    result = folder / "runs" / "kd" / "seed-1" / "result.json"
+    told = "stopped early while the learning rate was at 63 % of its peak: this is not evidence of collapse"
+    listed = json.loads(result.read_text())
+    listed["arms"][0]["notices"] = [{"kind": "early_stop", "text": told, "epoch": 9}]
+    result.write_text(json.dumps(listed))
+    page = written(folder)
+    assert f"KD, seed 1 : {told}" in plain(page)
+    assert page.index(told) < page.index("<h2>Arms")
+
+
+def test_differences_of_the_configurations(fake: ModuleType, tmp_path: Path) -> None:
+    text = plain(written(two_arms(fake, tmp_path)))
+    table = text.partition("Differences of the configurations")[2].partition("Data")[0]
+    assert "arm scratch kd" in table
+    assert "seed" not in table.partition("Figures")[0].replace("field", "")
+
+
+def test_reference_arithmetic_is_flagged_where_it_belongs(fake: ModuleType, tmp_path: Path) -> None:
+    text = plain(written(two_arms(fake, tmp_path)))
+    assert "73 % fewer parameters; from its figures 44.5, 3.5 follows 92.1 %" in text
+    assert "super-resolution" not in text
+    other = two_arms(fake, tmp_path / "other", claim={"text": "x", "source": "reference 004"})
+    assert "Arithmetic" not in plain(written(other))
+
+
+def test_markdown_is_ready_to_commit(grid: Path) -> None:
+    told = study_markdown(read_study(grid))
+    assert told.startswith("# Does distillation help?\n")
+    assert "| KD, T 20, α 0.9 | scratch | better | 3 |" in told
+    assert "Command: `python tools/study.py --study 'kd vs scratch'`" in told
+    for line in told.splitlines():
+        if line.startswith("|"):
+            assert line.endswith("|")
+
+
+@pytest.mark.parametrize(
+    ("written", "named"),
+    [("{", "not valid JSON"), ('{"schema": 7}', "schema 7"), (None, "holds no study")],
+)
+def test_what_is_no_study_is_refused(tmp_path: Path, written: str | None, named: str) -> None:
+    if written is not None:
+        (tmp_path / "study.json").write_text(written)
+    with pytest.raises(RequestError, match=named):
+        write_study_report(tmp_path)
+    assert not (tmp_path / "report.html").exists()

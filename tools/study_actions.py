@@ -52,8 +52,7 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
 
 def _finish(record: Mapping[str, Any], path: Path) -> int:
     Console().print(arms_table(record))
-    _write_report(path)
-    print(f"study: {path / 'study.json'}")
+    print(f"report: {_write_report(path)}")
     failed = [
         f"{arm['arm']} seed {trial['seed']} ({trial['error']})"
         for arm in record["arms"]
@@ -136,5 +135,7 @@ def dry_run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _write_report(path: Path) -> None:
-    """The study's report, which is a page of its own and never a reason to call the study failed."""
+def _write_report(path: Path) -> Path:
+    from densedistill.distill.report import write_study_report
+
+    return write_study_report(path)

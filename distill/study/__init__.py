@@ -7,7 +7,8 @@ from densedistill.distill.study.definition import (
     Range,
     Search,
     StudyDefinition,
+    StudyMetric,
     read_study,
 )
 
-__all__ = ["ArmDefinition", "Claim", "Pruning", "Range", "Search", "StudyDefinition", "read_study"]
+__all__ = ["ArmDefinition", "Claim", "Pruning", "Range", "Search", "StudyDefinition", "StudyMetric", "read_study"]

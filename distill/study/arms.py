@@ -95,7 +95,7 @@ def _expanded(
             [*([condition] if condition else []), name, *(_word(key, value) for key, value in place.items())]
         )
         words = [title, *(f"{_short(key)} {_shown(value)}" for key, value in place.items())]
-        own = merged(under, definition.settings, place)
+        own = merged(definition.settings, place, under)
         arm = StudyArm(
             name=full,
             label=", ".join(words) + (f" ({condition})" if condition else ""),

@@ -146,7 +146,7 @@ class StudyDefinition(BaseModel):
     teacher_seed: int = Field(default=0, ge=0)
     """Of a shared teacher."""
     conditions: dict[str, Settings] = Field(default_factory=dict)
-    """Circumstances by name: every arm is run under each, and compared within it."""
+    """Circumstances by name: every arm is run under each, whose fields come last, and compared within it."""
     varies: tuple[str, ...] = ()
     """Fields that the question names, by the start of their path. What else differs between compared arms is warned of;
     fields of grids and conditions count as named."""

@@ -13,9 +13,7 @@ _CLAIM = Claim(
     "of 200), and recovers with β 2 (75.63 %), because augmentation spoils the non-target logits.",
     source="reference 000, sections 3.2 and 4.1",
 )
-_QUESTION = (
-    "Does DKD with β 8 collapse under strong augmentation, or is it stopped while its learning rate is high?"
-)
+_QUESTION = "Does DKD with β 8 collapse under strong augmentation, or is it stopped while its learning rate is high?"
 
 
 def _dkd(beta: float, *, labels: float = 0.0, warmup: float = 0.0) -> dict[str, Any]:

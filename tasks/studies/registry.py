@@ -10,7 +10,16 @@ from densedistill.distill.study import StudyDefinition
 
 Maker = Callable[[], StudyDefinition]
 
-MODULES = ("kd_vs_scratch", "dkd", "cross_resolution")
+MODULES = (
+    "kd_vs_scratch",
+    "chain",
+    "temperature_alpha",
+    "dkd",
+    "cross_resolution",
+    "capacity",
+    "enhancements",
+    "nckd_mixup",
+)
 """Modules of this folder; each has `STUDIES`: makers by name, then size."""
 
 

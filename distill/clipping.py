@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from accelerate import Accelerator
+from typing import TYPE_CHECKING
+
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from densedistill.distill.recipe import Recipe
 from densedistill.distill.step import DistillationStep
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
 
 def clip_gradients(

@@ -6,7 +6,6 @@ It reads the figures that an epoch's line holds anyway: nothing waits for the de
 from __future__ import annotations
 
 import math
-import statistics
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,7 +132,7 @@ class Watch(Remembered):
         norm = line["grad_norm"]
         if norm is None:
             return
-        usual = statistics.median(self.norms) if len(self.norms) > 1 else math.inf
+        usual = sorted(self.norms)[len(self.norms) // 2] if len(self.norms) > 1 else math.inf
         if norm > JUMPED * usual > 0:
             text = (
                 f"the gradient's norm reached {norm:.3g} in epoch {line['epoch']}, {norm / usual:.0f} times its usual "

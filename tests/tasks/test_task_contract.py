@@ -7,14 +7,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import yaml
+from PIL import Image
 
 from densedistill.distill import load_student
 from densedistill.distill.progress import SilentLog
 from densedistill.tasks import names, run
-from densedistill.tools import evaluate
+from densedistill.tools import evaluate, predict
 
 PLUGINS = {"denoise": str(Path(__file__).resolve().parents[2] / "examples" / "denoise.py")}
 """Tasks from outside the package, by name."""
@@ -133,6 +135,7 @@ def test_task_keeps_the_contract(task: str, tmp_path: Path, capsys: pytest.Captu
     check_files(folder)
     check_student(folder)
     check_evaluation(folder, capsys)
+    check_prediction(folder, tmp_path / "mine", capsys)
     check_repetition(folder, tmp_path / "again")
 
 
@@ -206,6 +209,26 @@ def check_evaluation(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
         scored = json.loads(capsys.readouterr().out)
         assert scored["metrics"] == pytest.approx(arm["tests"][scored["data"]], rel=0, abs=1e-9)
         assert scored["images"] == len(scored["per_image"]) == result["data"]["tests"][scored["data"]]
+
+
+def check_prediction(folder: Path, mine: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A student and its teacher are applied to any image, and a file that is none is named."""
+    mine.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (45, 70, 3), np.uint8)
+    Image.fromarray(pixels).save(mine / "image.png")
+    (mine / "broken.png").write_text("no image")
+    capsys.readouterr()
+    words = ["--run", str(folder), "--input", str(mine), "--output", str(mine / "out"), "--device", "cpu"]
+    assert predict.main([*words, "--with-teacher"]) == 3
+    said = capsys.readouterr().err
+    assert "1 of 2 images done" in said
+    assert "broken.png" in said.splitlines()[-1]
+    written = sorted(path.name for path in (mine / "out").iterdir())
+    assert "predictions.csv" in written or {"image.png", "image_teacher.png", "image_compared.png"} <= set(written)
+    for name in written:
+        if name in ("image.png", "image_teacher.png"):
+            with Image.open(mine / "out" / name) as picture:
+                assert (picture.width % 70, picture.height % 45) == (0, 0)
 
 
 def check_repetition(folder: Path, again: Path) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
 
+from densedistill.distill.errors import RequestError
+from densedistill.tools.evaluate_curve import check_curve_file, draw_curve
 from densedistill.tools.evaluate_output import print_table
 from densedistill.tools.evaluate_predictions import score_predictions
 from densedistill.tools.evaluate_runs import rescore
@@ -12,7 +15,15 @@ from densedistill.tools.evaluate_runs import rescore
 
 def evaluate(options: argparse.Namespace) -> int:
     """Score what `options` names and print the figures."""
+    if options.curve is not None:
+        check_curve_file(Path(options.curve))
     found = rescore(options) if options.run is not None else score_predictions(options)
+    if options.curve is not None:
+        if "curve" not in found:
+            raise RequestError(f"task {found['task']} on {found['data']} has no curve: leave --curve out.")
+        draw_curve(
+            Path(options.curve), found["curve"], found["metrics"], f"{found['images']} images of {found['data']}"
+        )
     if options.json:
         print(json.dumps(found, allow_nan=False))
     else:

@@ -12,10 +12,12 @@ from pydantic import BaseModel
 from densedistill.datasets.base import TaskData as LoadedData
 from densedistill.datasets.dense import DenseTrain
 from densedistill.datasets.super_resolution import SuperResolutionData, super_resolution_tests
+from densedistill.distill.boundaries import BoundaryBenchmark
 from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.errors import RequestError, unknown_name
 from densedistill.distill.evaluation import Evaluation
 from densedistill.distill.evaluation import evaluate as score
+from densedistill.distill.metrics import Metric
 from densedistill.distill.runtime import resolve_device
 from densedistill.distill.spec import TaskSpec
 from densedistill.distill.test_time import Views
@@ -49,24 +51,28 @@ def rescore(options: argparse.Namespace) -> dict[str, Any]:
     # The layout that the run was evaluated in: another one sums in another order.
     network = arm.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def figures(views: Views | None) -> Evaluation:
+    def figures(views: Views | None, judge: Metric | None) -> Evaluation:
         return score(
             network,
             as_trained(images, data, arm.record),
             spec=spec,
             metric=spec.metric.make(data_options, data),
-            benchmark=spec.benchmark(data_options, options.split, images),
+            benchmark=judge,
             device=device,
             batch_size=int(arm.record["recipe"]["batch_size"]),
             views=views,
         )
 
-    plain = figures(None)
+    judge = spec.benchmark(data_options, options.split, images)
+    plain = figures(None, judge)
     found = document(spec.name, name, len(images.ids), plain.metrics, plain.per_image)
+    if isinstance(judge, BoundaryBenchmark):
+        found["curve"] = judge.curve()
     if kind is not None:
         views = spec.test_time[kind]
         count = len(views(torch.zeros(1, 3, 32, 32)))
-        found["tta"] = {"kind": kind, "views": count, "metrics": dict(figures(views).metrics)}
+        again = figures(views, spec.benchmark(data_options, options.split, images))
+        found["tta"] = {"kind": kind, "views": count, "metrics": dict(again.metrics)}
     return found
 
 

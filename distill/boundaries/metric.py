@@ -62,6 +62,10 @@ class BoundaryBenchmark:
         """`f`, the best F of each image, and the `threshold` of it."""
         return [{"f": image.f, "threshold": image.threshold} for image in self._scores().images]
 
+    def curve(self) -> dict[str, list[float]]:
+        """`threshold`, `recall` and `precision`, one number for each threshold."""
+        return self._scores().curve()
+
     def _scores(self) -> BoundaryScores:
         if self._found is None:
             self._found = benchmark_boundaries(self._cases, self._options)

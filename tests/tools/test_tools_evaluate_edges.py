@@ -130,6 +130,17 @@ def test_a_folder_of_masks_is_truth_too(bsds: Path, capsys: Capture) -> None:
     assert found["metrics"]["dice"] == 1.0
 
 
+def test_the_curve_is_drawn(bsds: Path, sr_run: Path, capsys: Capture) -> None:
+    words, file = predicted(bsds, level=100), bsds / "curve.svg"
+    scored([*words, "--curve", str(file)], capsys)
+    drawn = file.read_text(encoding="utf-8")
+    assert "<svg" in drawn
+    assert len(drawn) > 5000
+    assert "end its name in" in refusal([*words, "--curve", str(bsds / "curve.gif")], capsys)
+    assert "make" in refusal([*words, "--curve", str(bsds / "none" / "curve.png")], capsys)
+    assert "has no curve" in refusal(["--run", str(sr_run), "--curve", str(file)], capsys)
+
+
 def test_another_part_is_another_part(bsds: Path, capsys: Capture) -> None:
     words = [*predicted(bsds), "--split", "val"]
     assert "lacks 1 of 1 predictions (c)" in refusal(words, capsys)
@@ -176,6 +187,7 @@ def test_a_run_is_judged_on_bsds500_as_its_maps_on_disk_would_be(edges_run: Path
     assert set(found["per_image"]["a"]) == {"dice", "f", "threshold"}
     assert found["metrics"]["dice"] == plain["metrics"]["dice"]
     assert found["metrics"]["ods"] != plain["metrics"]["ods"]
+    assert len(found["curve"]["recall"]) == 99
     files = predicted(bsds)
     network = load_student(edges_run, "gen_01")
     for name in ("a", "b"):

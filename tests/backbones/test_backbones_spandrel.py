@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,24 @@ def test_unreadable_checkpoints(tmp_path: Path) -> None:
 def test_a_networks_size_requirement_is_handed_on(tmp_path: Path) -> None:
     torch.save(DITN(dim=12, ITL_blocks=1, SAL_blocks=1).state_dict(), tmp_path / "net.pth")
     assert size_multiple(f"spandrel/{tmp_path / 'net.pth'}") == 8
+
+
+def test_a_network_that_takes_multiples_alone_pads_and_crops(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    plain = DITN(dim=12, ITL_blocks=1, SAL_blocks=1).eval()
+    torch.save(plain.state_dict(), tmp_path / "net.pth")
+    network = create(f"spandrel/{tmp_path / 'net.pth'}").eval()
+    assert list(network.state_dict()) == list(plain.state_dict())
+    images = torch.rand(1, 3, 13, 18)
+    padded = torch.nn.functional.pad(images, (0, 6, 0, 3), mode="reflect")
+    with torch.inference_mode():
+        expected = plain(padded)
+        scale = expected.shape[-1] // 24
+        torch.testing.assert_close(network(images), expected[..., : 13 * scale, : 18 * scale])
+        other = copy.deepcopy(network)
+        for parameter in other.parameters():
+            parameter.zero_()
+        # A copy answers with its own weights.
+        assert not torch.equal(other(images), network(images))
+        fitting = torch.rand(1, 3, 16, 8)
+        torch.testing.assert_close(network(fitting), plain(fitting))

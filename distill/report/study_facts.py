@@ -58,6 +58,9 @@ class TeacherFacts:
     key: str
     figures: ArmFacts
     run: RunFacts | None
+    state: str = "done"
+    error: str = ""
+    retries: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from densedistill.distill.report import words
-from densedistill.distill.report.configurations import SHORT, written
 from densedistill.distill.report.drawing import INK, MUTED, PALETTE, Chart, canvas, chart, slug
-from densedistill.distill.report.study_facts import StudyArm, StudyFacts
+from densedistill.distill.report.study_axes import Facet, called, facets, number_at, numeric_axes, place, values
+from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_numbers import ArmNumbers, Numbers
 from densedistill.distill.statistics import Spread
 
@@ -19,97 +18,48 @@ if TYPE_CHECKING:
 
 _MARKS = {"better": " ▲", "worse": " ▼"}
 _MAPS_SHOWN = 6
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Facet:
-    """Arms that agree in everything but the axes of a chart."""
-
-    label: str
-    arms: tuple[ArmNumbers, ...]
+_CONTROLS_SHOWN = 3
 
 
 def grid_charts(study: StudyFacts, numbers: Numbers) -> list[Chart]:
     """A heat map for the first two numeric axes of a grid, and a curve over each numeric axis."""
-    axes = [name for name in study.axes if _numeric(study, name)]
+    axes = numeric_axes(study)
     maps = _heat_map(study, numbers, axes[0], axes[1]) if len(axes) >= 2 else None
-    sweeps = [_sweep(study, numbers, name, axes) for name in axes]
+    sweeps = [_sweep(study, numbers, name) for name in axes]
     return [one for one in (maps, *sweeps) if one is not None]
 
 
-def place(arm: StudyArm, axis: str) -> object:
-    """An arm's value on an axis; None where it has none, as a control that the axis does not touch."""
-    value = arm.axes.get(axis)
-    return arm.settings.get(axis) if value is None and arm.role == "method" else value
-
-
-def called(axis: str) -> str:
-    """`method.temperature` for people."""
-    last = axis.rpartition(".")[2]
-    names = {"temperature": "temperature T", "alpha": "share of the teacher α"}
-    return names.get(last) or SHORT.get(last) or last.replace("_", " ")
-
-
-def _numeric(study: StudyFacts, axis: str) -> bool:
-    values = {place(arm, axis) for arm in study.arms} - {None}
-    return len(values) > 1 and all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-
-
-def _values(arms: Sequence[ArmNumbers], axis: str) -> list[float]:
-    found = {place(one.arm, axis) for one in arms}
-    return sorted(float(value) for value in found if isinstance(value, int | float))
-
-
-def _facets(study: StudyFacts, numbers: Numbers, axes: Sequence[str]) -> list[_Facet]:
-    """The measured arms on the axes, apart by condition and by every other axis of the study."""
-    others = [name for name in study.axes if name not in axes]
-    found: dict[str, list[ArmNumbers]] = {}
-    for one in numbers.arms:
-        if one.compared is None or any(place(one.arm, axis) is None for axis in axes):
-            continue
-        told = [
-            f"{called(name)} {written(place(one.arm, name))}" for name in others if place(one.arm, name) is not None
-        ]
-        found.setdefault(", ".join([*([one.arm.condition] if one.arm.condition else []), *told]), []).append(one)
-    return [_Facet(label=label, arms=tuple(arms)) for label, arms in found.items()]
-
-
 def _heat_map(study: StudyFacts, numbers: Numbers, across: str, up: str) -> Chart | None:
-    facets = [
+    maps = [
         facet
-        for facet in _facets(study, numbers, (across, up))
-        if len(_values(facet.arms, across)) > 1 and len(_values(facet.arms, up)) > 1
+        for facet in facets(numbers, (across, up))
+        if len(values(facet.arms, across)) > 1 and len(values(facet.arms, up)) > 1
     ][:_MAPS_SHOWN]
-    if not facets:
+    if not maps:
         return None
-    columns = min(2, len(facets))
-    rows = -(-len(facets) // columns)
-    lines = max(len(_values(facet.arms, up)) for facet in facets)
+    columns = min(2, len(maps))
+    rows = -(-len(maps) // columns)
+    lines = max(len(values(facet.arms, up)) for facet in maps)
     figure, drawn = canvas(height=(1.1 + 0.42 * lines) * rows, rows=rows, columns=columns)
-    means = [one.compared.mean for facet in facets for one in facet.arms if one.compared is not None]
+    means = [one.compared.mean for facet in maps for one in facet.arms if one.compared is not None]
     outcomes = {one.arm.arm: one.verdict.outcome for one in numbers.judged}
-    for axes, facet in zip(drawn, facets, strict=False):
-        image = _one_map(axes, study, facet, across, up, (min(means), max(means)), outcomes)
-    for unused in drawn[len(facets) :]:
+    for axes, facet in zip(drawn, maps, strict=False):
+        image = _one_map(axes, study, facet, (across, up), (min(means), max(means)), outcomes)
+    for unused in drawn[len(maps) :]:
         unused.set_visible(False)
     bar = figure.colorbar(image, ax=drawn, shrink=0.8)
     bar.set_label(words.in_unit(study.metric.name, study.metric.unit), color=INK, fontsize=8.5)
     bar.ax.tick_params(labelsize=8, labelcolor=INK, length=0)
     bar.outline.set_visible(False)
-    told = "; ".join(
-        f"{one.arm.label} {words.figure(one.compared.mean, study.metric.unit)}"
-        for facet in facets
-        for one in facet.arms
-        if one.compared is not None
-    )
+    title = f"{called(across)[:1].upper()}{called(across)[1:]} and {called(up)}"
     return chart(
         "heat-map",
-        f"{_capital(called(across))} and {called(up)}",
+        title,
         figure,
-        f"{words.title(study.metric.name)} by {called(across)} and {called(up)}: {told}.",
+        f"{words.title(study.metric.name)}: {_figures(study, maps)}.",
         note=(
             f"Means over seeds on {numbers.where}. ▲ and ▼ mark differences to the control that may be claimed."
-            f"{_controls(numbers, study.metric.unit)}"
+            f"{_comparison(numbers, study.metric.unit, (across, up))}"
         ),
     )
 
@@ -117,20 +67,20 @@ def _heat_map(study: StudyFacts, numbers: Numbers, across: str, up: str) -> Char
 def _one_map(
     axes: Axes,
     study: StudyFacts,
-    facet: _Facet,
-    across: str,
-    up: str,
+    facet: Facet,
+    named: tuple[str, str],
     limits: tuple[float, float],
     outcomes: Mapping[str, str],
 ) -> AxesImage:
     import numpy as np
 
-    xs, ys = _values(facet.arms, across), _values(facet.arms, up)
+    across, up = named
+    xs, ys = values(facet.arms, across), values(facet.arms, up)
     grid = np.full((len(ys), len(xs)), np.nan)
     for one in facet.arms:
         if one.compared is None:
             continue
-        x, y = (values.index(float(str(place(one.arm, axis)))) for values, axis in ((xs, across), (ys, up)))
+        x, y = xs.index(number_at(one.arm, across)), ys.index(number_at(one.arm, up))
         grid[y, x] = one.compared.mean
         shade = (one.compared.mean - limits[0]) / ((limits[1] - limits[0]) or 1)
         figure = words.figure(one.compared.mean, study.metric.unit, bare=True)
@@ -154,46 +104,47 @@ def _one_map(
     return image
 
 
-def _sweep(study: StudyFacts, numbers: Numbers, axis: str, numeric: Sequence[str]) -> Chart | None:
+def _sweep(study: StudyFacts, numbers: Numbers, axis: str) -> Chart | None:
     """The figure over one setting, a line for each combination of the others."""
-    facets = [facet for facet in _facets(study, numbers, (axis,)) if len(_values(facet.arms, axis)) > 1]
-    if not facets or len(facets) > len(PALETTE):
+    lines = [facet for facet in facets(numbers, (axis,)) if len(values(facet.arms, axis)) > 1]
+    if not lines or len(lines) > len(PALETTE):
         return None
     figure, (axes,) = canvas()
-    every = sorted({value for facet in facets for value in _values(facet.arms, axis)})
-    for colour, facet in zip(PALETTE, facets, strict=False):
-        ordered = sorted(facet.arms, key=lambda one: float(str(place(one.arm, axis))))
-        points = [(every.index(float(str(place(one.arm, axis)))), one.compared) for one in ordered]
+    every = sorted({value for facet in lines for value in values(facet.arms, axis)})
+    for colour, facet in zip(PALETTE, lines, strict=False):
+        ordered = sorted(facet.arms, key=lambda one: number_at(one.arm, axis))
+        points = [(every.index(number_at(one.arm, axis)), one.compared) for one in ordered]
         _line(axes, [(x, spread) for x, spread in points if spread is not None], colour, facet.label)
-    for one in numbers.arms:
-        if one.arm.role == "control" and one.compared is not None:
-            axes.axhline(one.compared.mean, color=MUTED, linewidth=1.2, linestyle=(0, (4, 2)))
-            axes.annotate(
-                one.arm.label,
-                (1, one.compared.mean),
-                xycoords=("axes fraction", "data"),
-                va="bottom",
-                ha="right",
-                fontsize=8,
-                bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5},
-            )
+    for one in _controls(numbers, (axis,)):
+        _level(axes, one)
     axes.set_xticks(range(len(every)), [f"{value:g}" for value in every])
     axes.set_xlabel(called(axis))
     axes.set_ylabel(words.in_unit(study.metric.name, study.metric.unit))
-    if len(facets) > 1:
+    if len(lines) > 1:
         axes.legend(frameon=False, fontsize=8)
-    told = "; ".join(
-        f"{one.arm.label} {words.figure(one.compared.mean, study.metric.unit)}"
-        for facet in facets
-        for one in facet.arms
-        if one.compared is not None
-    )
+    dashed = "; dashed lines are controls" if _controls(numbers, (axis,)) else ""
     return chart(
         f"sweep-{slug(axis)}",
         f"{words.title(study.metric.name)} by {called(axis)}",
         figure,
-        f"{words.title(study.metric.name)} by {called(axis)}: {told}.",
-        note=f"Means and standard deviations over seeds on {numbers.where}; dashed lines are controls.",
+        f"{words.title(study.metric.name)} by {called(axis)}: {_figures(study, lines)}.",
+        note=f"Means and standard deviations over seeds on {numbers.where}{dashed}.",
+    )
+
+
+def _level(axes: Axes, one: ArmNumbers) -> None:
+    """A control that the axis does not touch, across the whole figure."""
+    if one.compared is None:
+        return
+    axes.axhline(one.compared.mean, color=MUTED, linewidth=1.2, linestyle=(0, (4, 2)))
+    axes.annotate(
+        one.arm.label,
+        (1, one.compared.mean),
+        xycoords=("axes fraction", "data"),
+        va="bottom",
+        ha="right",
+        fontsize=8,
+        bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 0.5},
     )
 
 
@@ -211,14 +162,29 @@ def _line(axes: Axes, points: Sequence[tuple[int, Spread]], colour: str, label: 
     )
 
 
-def _controls(numbers: Numbers, unit: str) -> str:
+def _controls(numbers: Numbers, axes: Sequence[str]) -> list[ArmNumbers]:
+    """The controls that lie on none of `axes`; none where they are too many to be told apart."""
+    found = [
+        one
+        for one in numbers.arms
+        if one.arm.role == "control" and one.compared is not None and all(place(one.arm, axis) is None for axis in axes)
+    ]
+    return found if len(found) <= _CONTROLS_SHOWN else []
+
+
+def _comparison(numbers: Numbers, unit: str, axes: Sequence[str]) -> str:
     told = [
         f"{one.arm.label} {words.figure(one.compared.mean, unit)}"
-        for one in numbers.arms
-        if one.arm.role == "control" and one.compared is not None
+        for one in _controls(numbers, axes)
+        if one.compared is not None
     ]
     return f" For comparison: {', '.join(told)}." if told else ""
 
 
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
+def _figures(study: StudyFacts, shown: Sequence[Facet]) -> str:
+    return "; ".join(
+        f"{one.arm.label} {words.figure(one.compared.mean, study.metric.unit)}"
+        for facet in shown
+        for one in facet.arms
+        if one.compared is not None
+    )

@@ -25,7 +25,8 @@ class ArmNumbers:
     retention: Spread | None
     """Share of the teacher's figure, 1 = all."""
     gap_closed: float | None
-    """(arm - control) / (teacher - control) of the means; None without the two, or where there is no gap."""
+    """(arm - control) / (teacher - control) of the means, where the control has no teacher; None without the two, or
+    where there is no gap."""
     latency_ms: Spread | None
     """Milliseconds for one image."""
 
@@ -120,7 +121,7 @@ def _numbers(study: StudyFacts, arm: StudyArm, figures: dict[str, dict[int, floa
 
 def _gap_closed(study: StudyFacts, arm: StudyArm, own: Spread | None, teacher: Spread | None) -> float | None:
     control = next((against for name, against in study.pairs if name == arm.arm), None)
-    if control is None or own is None or teacher is None or study.named(control).role != "control":
+    if control is None or own is None or teacher is None or _taught(study.named(control)):
         return None
     scratch = over_seeds(study.named(control).done, lambda facts: facts.test)
     if scratch is None:
@@ -128,6 +129,10 @@ def _gap_closed(study: StudyFacts, arm: StudyArm, own: Spread | None, teacher: S
     sign = 1 if study.metric.higher_is_better else -1
     gap = sign * (teacher.mean - scratch.mean)
     return sign * (own.mean - scratch.mean) / gap if gap > 0 else None
+
+
+def _taught(arm: StudyArm) -> bool:
+    return bool(arm.teacher) or any(trial.figures.teacher for trial in arm.trials)
 
 
 def _judged(study: StudyFacts, comparison: Comparison) -> Judged:

@@ -86,7 +86,10 @@ def _differences(study: StudyFacts, numbers: Numbers) -> Chart | None:
         _difference(axes, place, one)
     axes.axvline(0, color=INK, linewidth=1)
     several = len({one.control.arm for one in shown}) > 1
-    labels = [f"{one.arm.label} − {one.control.label}" if several else one.arm.label for one in shown]
+    named = [one.arm.label for one in shown]
+    labels = [
+        f"{one.arm.label} − {one.control.label}" if named.count(one.arm.label) > 1 else one.arm.label for one in shown
+    ]
     _named_rows(axes, places, labels)
     axes.margins(x=0.08)
     unit = "points" if study.metric.unit == "%" else study.metric.unit

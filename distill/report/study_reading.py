@@ -113,7 +113,14 @@ def _trial(folder: Path, entry: Mapping[str, Any]) -> TrialFacts:
 def _teacher(folder: Path, entry: Mapping[str, Any]) -> TeacherFacts:
     run = _run(folder, entry.get("run"))
     stated = arm_facts({"arms": [{**entry, "arm": "gen_01"}]})[0]
-    return TeacherFacts(key=text(entry.get("key")), figures=find_arm(run, "gen_01") or stated, run=run)
+    return TeacherFacts(
+        key=text(entry.get("key")),
+        figures=find_arm(run, "gen_01") or stated,
+        run=run,
+        state=_state(text(entry.get("state")) or "done"),
+        error=text(entry.get("error")),
+        retries=integer(entry.get("retries")) or 0,
+    )
 
 
 def _run(folder: Path, named: object) -> RunFacts | None:

@@ -9,7 +9,7 @@ from densedistill.distill.report.comparison_table import comparisons_sheet
 from densedistill.distill.report.configurations import differing, experiment, written
 from densedistill.distill.report.facts import ArmFacts
 from densedistill.distill.report.sheets import Cell, Sheet, cell, spread_cell
-from densedistill.distill.report.study_facts import StudyArm, StudyFacts
+from densedistill.distill.report.study_facts import StudyArm, StudyFacts, TeacherFacts
 from densedistill.distill.report.study_numbers import ArmNumbers, Numbers, over_seeds
 from densedistill.distill.statistics import Spread
 
@@ -30,33 +30,45 @@ def study_sheets(study: StudyFacts, numbers: Numbers) -> list[Sheet]:
 
 
 def arms_sheet(study: StudyFacts, numbers: Numbers) -> Sheet:
-    """One row for each arm: its size, what it reached, and at which cost."""
+    """One row for each arm, shared teachers first: its size, what it reached, and at which cost."""
     metric = words.in_unit(study.metric.name, study.metric.unit)
-    retained = any(one.retention for one in numbers.arms)
-    closed = any(one.gap_closed is not None for one in numbers.arms)
-    heads = ["arm", "network", "seeds", "parameters", f"val {metric}", f"test {metric}"]
-    heads += ["retention"] * retained + ["gap closed"] * closed + ["time", "images/s"]
-    rows = []
-    for one in numbers.arms:
-        row = [
-            Cell(one.arm.label),
-            Cell(_network(one.arm)),
-            Cell(f"{len(one.arm.done)} of {len(one.arm.trials)}", len(one.arm.done)),
-            _parameters(one.arm),
-            spread_cell(one.val, study.metric.unit),
-            spread_cell(one.test, study.metric.unit),
-        ]
-        row += [_share(one.retention)] if retained else []
-        row += [Cell(words.share(one.gap_closed), one.gap_closed)] if closed else []
-        row += _cost(one)
-        rows.append(tuple(row))
-    return Sheet(
-        name="arms",
-        title="Arms",
-        note=_arms_note(numbers),
-        heads=tuple(heads),
-        texts=2,
-        rows=tuple(rows),
+    shares = {
+        "retention": any(one.retention for one in numbers.arms),
+        "gap closed": any(one.gap_closed is not None for one in numbers.arms),
+    }
+    extra = [name for name, shown in shares.items() if shown]
+    heads = ("arm", "network", "seeds", "parameters", f"val {metric}", f"test {metric}", *extra, "time", "images/s")
+    rows = [_teacher_row(study, one, extra) for one in study.teachers if one.state == "done"]
+    rows += [_arm_row(study, one, extra) for one in numbers.arms]
+    return Sheet(name="arms", title="Arms", note=_arms_note(numbers), heads=heads, texts=2, rows=tuple(rows))
+
+
+def _arm_row(study: StudyFacts, one: ArmNumbers, extra: Sequence[str]) -> tuple[Cell, ...]:
+    shares = {"retention": _share(one.retention), "gap closed": Cell(words.share(one.gap_closed), one.gap_closed)}
+    seconds = over_seeds(one.arm.done, lambda facts: facts.seconds)
+    rate = over_seeds(one.arm.done, lambda facts: facts.images_per_second)
+    return (
+        Cell(one.arm.label),
+        Cell(next((trial.figures.network for trial in one.arm.trials if trial.figures.network), words.ABSENT)),
+        Cell(f"{len(one.arm.done)} of {len(one.arm.trials)}", len(one.arm.done)),
+        _parameters(next((trial.figures.params for trial in one.arm.trials if trial.figures.params), None)),
+        spread_cell(one.val, study.metric.unit),
+        spread_cell(one.test, study.metric.unit),
+        *(shares[name] for name in extra),
+        *_cost(seconds.mean if seconds else None, rate.mean if rate else None),
+    )
+
+
+def _teacher_row(study: StudyFacts, one: TeacherFacts, extra: Sequence[str]) -> tuple[Cell, ...]:
+    return (
+        Cell(f"teacher {one.key}"),
+        Cell(one.figures.network or words.ABSENT),
+        Cell("shared", 1),
+        _parameters(one.figures.params),
+        cell(one.figures.val, study.metric.unit),
+        cell(one.figures.test, study.metric.unit),
+        *(Cell(words.ABSENT) for _ in extra),
+        *_cost(one.figures.seconds or None, one.figures.images_per_second or None),
     )
 
 
@@ -136,24 +148,26 @@ def settings_sheet(study: StudyFacts) -> Sheet | None:
 
 
 def trials_sheet(study: StudyFacts) -> Sheet | None:
-    """Trials that failed, were pruned or repeated, and those that have not run."""
-    told = [
-        tuple(
-            Cell(part)
-            for part in (arm.label, str(trial.seed), trial.state, str(trial.retries), trial.error or words.ABSENT)
-        )
+    """Teachers and trials that failed, were pruned or repeated, and those that have not run."""
+    told = [(f"teacher {one.key}", words.ABSENT, one.state, one.retries, one.error) for one in study.teachers]
+    told += [
+        (arm.label, str(trial.seed), trial.state, trial.retries, trial.error)
         for arm in study.arms
         for trial in arm.trials
-        if trial.state != "done" or trial.retries
     ]
-    if not told:
+    rows = tuple(
+        (Cell(who), Cell(seed), Cell(state), Cell(str(retries)), Cell(error or words.ABSENT))
+        for who, seed, state, retries, error in told
+        if state != "done" or retries
+    )
+    if not rows:
         return None
     return Sheet(
         name="trials",
         title="Trials that did not simply finish",
         heads=("arm", "seed", "state", "retries", "why"),
         texts=5,
-        rows=tuple(told),
+        rows=rows,
     )
 
 
@@ -186,13 +200,8 @@ def references_sheet(study: StudyFacts) -> Sheet | None:
     )
 
 
-def _cost(one: ArmNumbers) -> list[Cell]:
-    seconds = over_seeds(one.arm.done, lambda facts: facts.seconds)
-    rate = over_seeds(one.arm.done, lambda facts: facts.images_per_second)
-    return [
-        Cell(words.duration(seconds.mean if seconds else None), seconds.mean if seconds else None),
-        Cell(words.rate(rate.mean if rate else None), rate.mean if rate else None),
-    ]
+def _cost(seconds: float | None, rate: float | None) -> tuple[Cell, Cell]:
+    return Cell(words.duration(seconds), seconds), Cell(words.rate(rate), rate)
 
 
 def _arms_note(numbers: Numbers) -> str:
@@ -209,13 +218,8 @@ def _share(spread: Spread | None) -> Cell:
     return Cell(f"{100 * spread.mean:.1f}{about} %", spread.mean)
 
 
-def _parameters(arm: StudyArm) -> Cell:
-    count = next((trial.figures.params for trial in arm.trials if trial.figures.params is not None), None)
+def _parameters(count: int | None) -> Cell:
     return Cell(words.parameters(count), count)
-
-
-def _network(arm: StudyArm) -> str:
-    return next((trial.figures.network for trial in arm.trials if trial.figures.network), words.ABSENT)
 
 
 def _facts(study: StudyFacts) -> Sequence[ArmFacts]:

@@ -48,9 +48,7 @@ def give_verdict(
         return Verdict(outcome="untested", text=f"no test is computed: {refused} ({gain})")
     evidence = f"{gain}, {_sample(comparison)}, {_p(comparison)}"
     if not _supported(comparison):
-        test = comparison.deciding
-        reach = "" if test is None else f"; {comparison.level:.0%} interval {_interval(test.interval, unit)}"
-        return Verdict(outcome="none", text=f"no difference shown: {evidence}{reach}")
+        return Verdict(outcome="none", text=f"no difference shown: {evidence}{_reach(comparison, unit)}")
     better = (mean > 0) == higher_is_better
     return Verdict(outcome="better" if better else "worse", text=evidence if better else f"worse: {evidence}")
 
@@ -100,6 +98,17 @@ def probability(p: float | None) -> str:
     if p is None:
         return f"p {words.ABSENT}"
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def _reach(comparison: Comparison, unit: str) -> str:
+    """The interval, with a word on why it may leave out 0 where no difference is shown."""
+    test = comparison.deciding
+    if test is None:
+        return ""
+    reach = f"; {100 * comparison.level:g} % interval {_interval(test.interval, unit)}"
+    if test.interval.holds(0.0) or comparison.family == 1:
+        return reach
+    return f"{reach}, before correcting for {comparison.family} tests"
 
 
 def _interval(interval: Interval, unit: str) -> str:

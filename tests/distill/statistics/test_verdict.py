@@ -92,6 +92,7 @@ def test_several_tests_are_corrected_and_said() -> None:
     corrected = give_verdict(among, "%", higher_is_better=True)
     assert corrected.outcome == "none"
     assert "(Holm, 3 tests)" in corrected.text
+    assert corrected.text.endswith("before correcting for 3 tests")
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from densedistill.datasets.base import EvalSet, TaskData
-from densedistill.datasets.collage import make_collages
+from densedistill.datasets.collage import MATERIALS, make_collages
 from densedistill.datasets.collage_shapes import SHAPES
 from densedistill.datasets.dense import IMAGENET_MEAN, IMAGENET_STD
 from densedistill.datasets.dense_classes import IGNORED, MOST_CLASSES, ClassFiles, class_pair, count_classes
@@ -31,7 +31,7 @@ class SegmentationData(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: Literal["collage", "pairs"] = "collage"
-    """`collage`: embedded, the class is the shape of the piece. `pairs`: folders of images and masks below `root`."""
+    """`collage`: embedded. `pairs`: folders of images and masks below `root`."""
     root: Path | None = None
     classes: int | None = Field(default=None, ge=2, le=MOST_CLASSES)
     """`pairs`: how many there are. None: as many as the training masks name, which are all read for that."""
@@ -47,6 +47,9 @@ class SegmentationData(BaseModel):
     """Seed of what is held out of pairs, and of the collages."""
     limit: int | None = Field(default=None, ge=1)
     """At most this many images in each part."""
+    collage_labels: Literal["material", "shape"] = "material"
+    """What a collage's pixel is labelled by: the photograph that its texture is cut from, or the shape of its piece, of
+    textures that training has never seen; that takes many more images to learn."""
     collage_size: int = Field(default=128, ge=32)
     """Side of a collage in pixels."""
     collages: tuple[int, int, int] = (400, 50, 50)
@@ -125,22 +128,25 @@ def _resized(part: Role, options: SegmentationData) -> int | None:
 def _collages(options: SegmentationData) -> _Split:
     pairs: dict[str, Pairs] = {}
     entries: dict[str, list[tuple[str, bytes]]] = {}
-    classes = ("background", *SHAPES)
+    materials = options.collage_labels == "material"
+    classes = MATERIALS if materials else ("background", *SHAPES)
     notes = [
         f"collages of photographs from scikit-image and scikit-learn; {len(classes)} classes: {', '.join(classes)}"
     ]
+    if materials:
+        notes.append("each photograph is divided: 60 % of its width for train, 20 % each for val and test")
     for part, count in zip(_PARTS, options.collages, strict=True):
-        made = make_collages(part, min(count, options.limit or count), options.collage_size, options.split_seed)
-        planes = [
-            class_pair(image, labels, _resized(part, options))
-            for image, labels in zip(made.images, made.classes, strict=True)
-        ]
+        number = min(count, options.limit or count)
+        made = make_collages(part, number, options.collage_size, options.split_seed, materials=materials)
+        labelled = list(zip(made.images, made.textures if materials else made.shapes, strict=True))
+        planes = [class_pair(image, labels, _resized(part, options)) for image, labels in labelled]
         pairs[part] = HeldPairs(inputs=[image for image, _ in planes], targets=[labels for _, labels in planes])
         entries[part] = [
             (f"{part}-{place:04d}", image.tobytes() + labels.tobytes())
-            for place, (image, labels) in enumerate(zip(made.images, made.classes, strict=True))
+            for place, (image, labels) in enumerate(labelled)
         ]
-        notes.append(f"{part} textures: {', '.join(made.photographs)}")
+        if not materials:
+            notes.append(f"{part} textures: {', '.join(made.photographs)}")
     ids = {part: [name for name, _ in items] for part, items in entries.items()}
     return _Split(pairs=pairs, ids=ids, entries=entries, classes=classes, notes=tuple(notes))
 

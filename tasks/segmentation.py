@@ -89,7 +89,7 @@ def paper() -> Preset:
 def demo() -> Preset:
     """Embedded collages at 96 pixels, minutes on two cores."""
     return Preset(
-        summary="collages' pieces by their shape, at 96 pixels: U-Net ResNet34 → U-Net MobileNetV2 → slim",
+        summary="collages' pieces by their material, at 96 pixels: U-Net ResNet34 → U-Net MobileNetV2 → slim",
         chain=paper().chain,
         recipe=Recipe(
             optimizer="adam", learning_rate=1e-3, schedule="cosine", warmup_epochs=1, epochs=8, batch_size=16

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+from densedistill.datasets import collage
 from densedistill.datasets.base import BatchPlan, DataError, TaskData
-from densedistill.datasets.collage import make_collages
+from densedistill.datasets.collage import MATERIALS, make_collages
 from densedistill.datasets.collage_shapes import SHAPES
+from densedistill.datasets.photos import Role
 from densedistill.datasets.pixels import read_labels
 from densedistill.datasets.segmentation import SegmentationData, load_segmentation
 
@@ -156,18 +160,41 @@ def test_views_larger_than_every_image_are_refused(tmp_path: Path) -> None:
 
 def test_collages_know_the_shape_of_every_piece() -> None:
     made = make_collages("train", 12, 64, seed=1)
-    assert ((made.classes > 0) == (made.labels > 0)).all()
-    for labels, classes in zip(made.labels, made.classes, strict=True):
+    assert ((made.shapes > 0) == (made.labels > 0)).all()
+    for labels, shapes, textures in zip(made.labels, made.shapes, made.textures, strict=True):
         for label in np.unique(labels):
-            assert len(np.unique(classes[labels == label])) == 1
-    assert set(np.unique(made.classes)) == set(range(1 + len(SHAPES)))
+            assert len(np.unique(shapes[labels == label])) == 1
+            assert len(np.unique(textures[labels == label])) == 1
+    assert set(np.unique(made.shapes)) == set(range(1 + len(SHAPES)))
+    assert set(np.unique(made.textures)) == set(range(len(made.photographs)))
 
 
-def test_collages_are_whole_and_disjoint() -> None:
-    data = load_segmentation(SegmentationData(collage_size=64, size=128, collages=(6, 3, 3), flip=False))
+def test_materials_are_known_to_every_part_and_no_pixel_is_in_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, set[int]] = {}
+    columns = np.broadcast_to(np.arange(100, dtype=np.uint8)[None, :, None], (60, 100, 3))
+    monkeypatch.setattr(collage, "load_photo", lambda name: columns)
+    roles: tuple[Role, ...] = ("train", "val", "test")
+    for role in roles:
+        used = seen.setdefault(role, set())
+        monkeypatch.setattr(collage, "cut_texture", functools.partial(_noted, used))
+        assert make_collages(role, 2, 32, seed=0, materials=True).photographs == MATERIALS
+    assert (seen["train"], seen["val"], seen["test"]) == (set(range(60)), set(range(60, 80)), set(range(80, 100)))
+
+
+def _noted(used: set[int], _rng: object, photo: np.ndarray, size: int) -> np.ndarray:
+    used.update(np.unique(photo).tolist())
+    return np.zeros((3, size, size))
+
+
+@pytest.mark.parametrize(("labels", "classes"), [("material", MATERIALS), ("shape", ("background", *SHAPES))])
+def test_collages_are_whole(labels: Literal["material", "shape"], classes: tuple[str, ...]) -> None:
+    data = load_segmentation(
+        SegmentationData(collage_labels=labels, collage_size=64, size=128, collages=(6, 3, 3), flip=False)
+    )
     assert data.embedded
-    assert data.classes == ("background", *SHAPES)
+    assert data.classes == classes
     (batch,) = data.train.batches([BatchPlan(np.arange(6), np.zeros(6, np.int64))], seed=0, device=CPU)
     assert batch["target"].shape == (6, 64, 64)
-    assert np.array_equal(batch["target"].numpy(), make_collages("train", 6, 64, seed=0).classes)
+    made = make_collages("train", 6, 64, seed=0, materials=labels == "material")
+    assert np.array_equal(batch["target"].numpy(), made.textures if labels == "material" else made.shapes)
     assert [len(part.ids) for part in (data.val, data.tests["collage"])] == [3, 3]

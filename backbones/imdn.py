@@ -24,7 +24,7 @@ _TINY = 1e-12
 class ContrastAttention(nn.Module):
     """A weight in (0, 1) for each channel, from its mean plus its standard deviation; (B, C, H, W) to the same.
 
-    Contrast-aware channel attention, section 3.3.
+    The authors' contrast-aware channel attention.
     """
 
     def __init__(self, width: int) -> None:
@@ -41,7 +41,7 @@ class ContrastAttention(nn.Module):
 
 
 class MultiDistillation(nn.Module):
-    """IMDB (section 3.2): three times a quarter of the channels is kept, the rest refined; (B, C, H, W) to the same."""
+    """IMDB: three times a quarter of the channels is kept, the rest refined; (B, C, H, W) to the same."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

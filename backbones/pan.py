@@ -20,7 +20,7 @@ _SLOPE = 0.2
 
 
 class PixelGate(nn.Module):
-    """Pixel attention (section 3.2): a weight in (0, 1) for each channel of each pixel; (B, C, H, W) to the same."""
+    """Pixel attention: a weight in (0, 1) for each channel of each pixel; (B, C, H, W) to the same."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class GatedConvolution(nn.Module):
 
 
 class SelfCalibrated(nn.Module):
-    """SC-PA block (section 3.3): a plain and a gated half, joined, beside a skip; (B, C, H, W) to the same."""
+    """SC-PA block: a plain and a gated half, joined, beside a skip; (B, C, H, W) to the same."""
 
     def __init__(self, width: int) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ _SMALLEST_SIDE = 15
 
 
 class SpatialAttention(nn.Module):
-    """Enhanced spatial attention (Liu et al. 2020, RFANet, section 3.3), thinned as in section 3.1 here.
+    """Enhanced spatial attention (Liu et al. 2020, RFANet), thinned as its authors here have it.
 
     A weight in (0, 1) for each channel of each pixel, from features at a sixth of the resolution; (B, C, H, W) to the
     same.
@@ -46,7 +46,7 @@ class SpatialAttention(nn.Module):
 
 
 class ResidualLocalFeatures(nn.Module):
-    """RLFB (section 3.1): three convolutions beside a skip, then spatial attention; (B, C, H, W) to the same."""
+    """RLFB: three convolutions beside a skip, then spatial attention; (B, C, H, W) to the same."""
 
     def __init__(self, width: int, hidden: int, attention: int) -> None:
         super().__init__()

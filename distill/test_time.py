@@ -60,7 +60,7 @@ def dihedral(images: Tensor) -> list[View]:
     """The eight symmetries of the square: four quarter turns, each plain and mirrored; predictions are turned back.
 
     The geometric self-ensemble (x8) of Lim et al., "Enhanced Deep Residual Networks for Single Image
-    Super-Resolution", CVPR Workshops 2017, section 3.4.
+    Super-Resolution", CVPR Workshops 2017, section 4.3.
     """
     return [
         View(torch.rot90(mirrored.images, turns, (-2, -1)), undo=_turned_back(turns, mirrored.undo))

@@ -168,14 +168,14 @@ METHODS = (
     Method(
         name="output",
         summary="L1 + α·L1 to the teacher's image",
-        paper="He et al., FAKD, ICIP 2020, equation 5 (teacher supervision)",
+        paper="He et al., FAKD, ICIP 2020, the teacher supervision",
         parameters=Restoration(),
         terms=output_terms,
     ),
     Method(
         name="frequency",
         summary="L1 + α·L1 to the teacher's image between Fourier transforms",
-        paper="Cho et al., MIMO-UNet, ICCV 2021, arXiv:2108.05054, equation 6, with the teacher for the truth",
+        paper="Cho et al., MIMO-UNet, ICCV 2021, arXiv:2108.05054, its frequency reconstruction loss, with the teacher for the truth",
         parameters=Restoration(),
         terms=frequency_terms,
     ),
@@ -190,7 +190,7 @@ METHODS = (
     Method(
         name="contrastive",
         summary="L1 + α·contrast: near the teacher's image, far from inputs enlarged bicubically, by VGG19",
-        paper="Wang et al., CSD, IJCAI 2021, arXiv:2105.11683, equation 5",
+        paper="Wang et al., CSD, IJCAI 2021, arXiv:2105.11683, the contrastive loss",
         parameters=Contrast(),
         terms=contrast_terms,
     ),

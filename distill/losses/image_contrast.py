@@ -29,7 +29,7 @@ def contrast_ratio(
     """Distance to the positive over the summed distances to the negatives, a weighted sum over layers.
 
     Wang et al., "Towards Compact Single Image Super-Resolution via Contrastive Self-distillation", IJCAI 2021,
-    equation 5, with the mean absolute difference as the distance. The ratio is taken image by image, so that one image
+    the contrastive loss, with the mean absolute difference as the distance. The ratio is taken image by image, so that one image
     whose negatives lie far away does not hide another.
 
     Args:

@@ -16,7 +16,7 @@ def frequency_l1(image: Tensor, truth: Tensor) -> Tensor:
     """Mean absolute difference of the real and imaginary parts of two images' Fourier transforms.
 
     The frequency reconstruction loss of Cho et al., "Rethinking Coarse-to-Fine Approach in Single Image Deblurring",
-    ICCV 2021, equation 6, at one scale. The transform is the orthonormal one, so that the loss does not grow with the
+    ICCV 2021, at one scale. The transform is the orthonormal one, so that the loss does not grow with the
     image and an error that is white noise costs about what it costs in `l1`; the mean is over the whole spectrum.
 
     Args:

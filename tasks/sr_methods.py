@@ -175,7 +175,7 @@ METHODS = (
     Method(
         name="frequency",
         summary="L1 + α·L1 to the teacher's image between Fourier transforms",
-        paper="Cho et al., MIMO-UNet, ICCV 2021, arXiv:2108.05054, its frequency reconstruction loss, with the teacher for the truth",
+        paper="Cho et al., MIMO-UNet, ICCV 2021, arXiv:2108.05054, the frequency loss with the teacher for the truth",
         parameters=Restoration(),
         terms=frequency_terms,
     ),

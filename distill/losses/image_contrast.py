@@ -29,8 +29,8 @@ def contrast_ratio(
     """Distance to the positive over the summed distances to the negatives, a weighted sum over layers.
 
     Wang et al., "Towards Compact Single Image Super-Resolution via Contrastive Self-distillation", IJCAI 2021,
-    the contrastive loss, with the mean absolute difference as the distance. The ratio is taken image by image, so that one image
-    whose negatives lie far away does not hide another.
+    the contrastive loss, with the mean absolute difference as the distance. The ratio is taken image by image, so
+    that one image whose negatives lie far away does not hide another.
 
     Args:
         layers: the space that distances are measured in; normalises its input itself.

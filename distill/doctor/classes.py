@@ -1,4 +1,4 @@
-"""What the targets hold: images of each class, or positive pixels."""
+"""What the targets hold: images or pixels of each class, or positive pixels."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ UNLABELLED = 255
 
 
 def check_classes(data: TaskData, limits: Limits) -> list[Finding]:
-    """Images of each class in training, validation and tests; for maps of one channel the share of positive pixels."""
+    """Images of each class in training, validation and tests; of maps the pixels, or the share of positive ones."""
     if not data.classes:
         return _positives(data, limits)
     parts: Mapping[str, object] = {"validation": data.val, **{f"test set {key}": of for key, of in data.tests.items()}}
     labels = training_labels(data)
     found = [_counted("training", labels, data.classes)] if labels is not None else []
     for name, part in parts.items():
-        known = part.labels if isinstance(part, Labelled) else None
-        found.append(_counted(name, known if known is not None else _labels(part, limits), data.classes))  # type: ignore[arg-type]
+        known = (part.labels, "images") if isinstance(part, Labelled) else _labels(part, limits)  # type: ignore[arg-type]
+        found.append(_counted(name, known[0], data.classes, known[1]))
     return found
 
 
-def _counted(part: str, labels: Tensor, classes: Sequence[str]) -> Finding:
+def _counted(part: str, labels: Tensor, classes: Sequence[str], counted: str = "images") -> Finding:
     counts = np.bincount(labels.cpu().numpy(), minlength=len(classes))
     if len(counts) > len(classes):
         return Finding(
             check=CHECK,
             subject=part,
             status="fail",
-            text=f"there is an image of class {len(counts) - 1}, but classes are numbered 0 to {len(classes) - 1}",
+            text=f"there are {counted} of class {len(counts) - 1}, but classes are numbered 0 to {len(classes) - 1}",
             remedy="number the labels from 0, and name every class",
         )
     missing = [name for name, count in zip(classes, counts, strict=True) if not count]
     smallest, largest = int(counts.min()), int(counts.max())
-    figures = {"images": int(counts.sum()), "smallest": smallest, "largest": largest, "missing": missing[:20]}
-    text = f"{len(labels):,} images of {len(classes)} classes, {smallest:,} to {largest:,} of each"
+    figures = {counted: int(counts.sum()), "smallest": smallest, "largest": largest, "missing": missing[:20]}
+    text = f"{len(labels):,} {counted} of {len(classes)} classes, {smallest:,} to {largest:,} of each"
     status, remedy = "pass", ""
     if missing:
         text += f"; none of {len(missing)} classes, such as '{missing[0]}'"
@@ -60,13 +60,14 @@ def _counted(part: str, labels: Tensor, classes: Sequence[str]) -> Finding:
     return Finding(check=CHECK, subject=part, status=status, text=text, remedy=remedy, figures=figures)  # type: ignore[arg-type]
 
 
-def _labels(images: EvalSet, limits: Limits) -> Tensor:
+def _labels(images: EvalSet, limits: Limits) -> tuple[Tensor, str]:
+    """Classes, flat, and what they are of."""
     batches = images.batches(256, device=torch.device("cpu"))
     targets = [batch["target"] for batch in limits.within(batches, 0.1)]
     if targets[0].ndim == 1:
-        return torch.cat(targets)
+        return torch.cat(targets), "images"
     pixels = torch.cat([target.flatten() for target in targets])
-    return pixels[pixels != UNLABELLED]
+    return pixels[pixels != UNLABELLED], "pixels"
 
 
 def _positives(data: TaskData, limits: Limits) -> list[Finding]:

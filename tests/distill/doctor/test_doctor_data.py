@@ -167,6 +167,15 @@ def test_a_missing_class_and_an_uneven_set(tiny: ModuleType) -> None:
     assert _counted(tiny, even + 1, even)["training"].status == "fail"
 
 
+def test_pixels_of_maps_of_classes_are_counted_but_for_those_without_one(tiny: ModuleType) -> None:
+    maps = torch.arange(4).repeat(10, 8, 2)
+    maps[:, 0] = 255
+    found = _counted(tiny, torch.arange(40) % 4, maps)
+    assert found["validation"].status == "pass"
+    assert found["validation"].figures["pixels"] == 10 * 7 * 8
+    assert "560 pixels of 4 classes, 140 to 140 of each" in found["validation"].text
+
+
 def test_masks_without_a_positive_pixel(tiny: ModuleType) -> None:
     data = tiny.make_data("edges", tiny.TinyOptions())
     (sound,) = check_classes(data, Limits())

@@ -32,6 +32,7 @@ from densedistill.tasks.study_log import PrunedError, TrialLog
 
 if TYPE_CHECKING:
     from optuna import Trial
+    from optuna.storages import BaseStorage
 
 POLL_SECONDS = 2.0
 """How often a process without work looks whether there is some."""
@@ -73,17 +74,20 @@ class StudyWork:
         self.folder.claim(self.study)
         base = f"{self.study.name}-{self.study.size}"
         metric = self.study.metric or self.spec.metric
-        shared = {"retries": self.study.retries, "higher_is_better": self.spec.metric.higher_is_better}
         kept = open_storage(storage, self.folder.path)
         keys = [(arm, seed) for arm in plan.arms for seed in arm.seeds]
         jobs = [Job(trial_key(arm.name, seed), {"arm": arm.name, "seed": seed}) for arm, seed in keys]
         self.places = {trial_key(arm.name, seed): (arm, seed) for arm, seed in keys}
-        self.teachers = Queue(kept, f"{base}/teachers", jobs=[Job(key, {}) for key in plan.teachers], **shared)
-        self.trials = Queue(kept, base, jobs=jobs, **shared)
+        self.teachers = self._queue(kept, f"{base}/teachers", [Job(key, {}) for key in plan.teachers])
+        self.trials = self._queue(kept, base, jobs)
         self.metric = metric.name if self.study.metric else None
         self._require_same_in_storage(storage)
         self.memo = DataMemo()
         self._about: dict[str, Any] = {}
+
+    def _queue(self, kept: BaseStorage, name: str, jobs: Sequence[Job]) -> Queue:
+        better = self.spec.metric.higher_is_better
+        return Queue(kept, name, higher_is_better=better, jobs=jobs, retries=self.study.retries)
 
     def _require_same_in_storage(self, storage: str | None) -> None:
         """Several folders may share a server's database: the study in it must be this one too."""

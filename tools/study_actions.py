@@ -39,8 +39,8 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
         say(f"warning: {warning}")
     work = StudyWork(plan, out, storage=options.storage, command=command, log=RichLog, say=say)
     if options.retry_failed:
-        again = work.reopen()
-        say(f"to be run again: {', '.join(again) or 'nothing has failed'}")
+        reopened = work.reopen()
+        say(f"to be run again: {', '.join(reopened) or 'nothing has failed'}")
     with Helpers(given, options.jobs - 1, work.folder.logs, say):
         try:
             record = work.run()

@@ -95,7 +95,7 @@ def _sampled(arm: StudyArm, trials: Mapping[str, JobView]) -> Mapping[str, Any]:
     for seed in arm.seeds:
         found = trials[trial_key(arm.name, seed)].figures.get("sampled")
         if found:
-            return dict(found)
+            return {str(name): value for name, value in found.items()}
     return {}
 
 
@@ -125,5 +125,6 @@ def figures_of(arm: Mapping[str, Any], metric: str | None) -> dict[str, Any]:
     """A trial's figures from an arm of result.json; `metric` names the figure that stands as `test`."""
     figures = {name: arm[name] for name in (*FIGURES, "network", "init") if name in arm}
     if metric is not None:
-        figures["test"] = next(iter(arm["tests"].values()), {}).get(metric)
+        first: Mapping[str, Any] = next(iter(arm["tests"].values()), {})
+        figures["test"] = first.get(metric)
     return figures

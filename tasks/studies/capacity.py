@@ -68,7 +68,7 @@ def demo() -> StudyDefinition:
         "26-14": ("timm/resnet26", "timm/resnet14t"),
     }
     base = {key: value for key, value in small_crops(2).items() if key not in ("teacher", "student")}
-    base |= {"data.limit": 40, "recipe.clip_norm": 1.0, "recipe.warmup_epochs": 0}
+    base |= {"pretrained": "none", "data.limit": 40, "recipe.clip_norm": 1.0, "recipe.warmup_epochs": 0}
     return _study("demo", pairs, ("small", "imagenet"), seeds=(0,), base=base, teacher={"recipe.epochs": 3})
 
 

@@ -1,0 +1,78 @@
+"""The built-in studies: all can be worked out, none hides a difference, the demos are short."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from densedistill.distill.errors import RequestError
+from densedistill.distill.study.fairness import warnings_of
+from densedistill.tasks.studies import built_in, study_names
+from densedistill.tasks.studies.registry import studies
+from densedistill.tasks.study import prepared
+
+ALL = [(name, size) for name, sizes in studies().items() for size in sizes]
+MOST_ARMS = 24
+
+
+@pytest.mark.parametrize(("name", "size"), ALL)
+def test_it_can_be_worked_out(name: str, size: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DENSEDISTILL_DATA", str(tmp_path))
+    definition = built_in(name, size)
+    plan = prepared(definition)
+    assert (definition.name, definition.size) == (name, size)
+    assert definition.claim is not None
+    assert definition.claim.source.startswith("reference 00")
+    unnamed = [text for text in warnings_of(plan) if "one seed" not in text]
+    assert unnamed == []
+    taught = {arm.name for arm in plan.arms if arm.taught}
+    assert taught == {arm for arm, _seed in plan.taught_by}
+    compared = {arm.against for arm in plan.arms} - {None}
+    assert compared <= {arm.name for arm in plan.arms}
+
+
+@pytest.mark.parametrize("name", study_names())
+def test_demos_need_no_data_and_are_short(name: str) -> None:
+    plan = prepared(built_in(name, "demo"))
+    assert len(plan.arms) <= MOST_ARMS
+    for resolved in plan.configs.values():
+        assert resolved.config.data["name"] in ("photo-crops", "photos", "collage")
+        assert resolved.config.recipe.epochs <= 8
+
+
+def test_each_has_a_demo_and_the_papers_size() -> None:
+    assert all({"demo", "paper"} <= set(sizes) for sizes in studies().values())
+    real = {name for name, sizes in studies().items() if "real" in sizes}
+    assert real == {"kd-vs-scratch-edges", "dkd", "cross-resolution"}
+
+
+def test_cross_resolution_teachers_differ_in_their_input_alone() -> None:
+    plan = prepared(built_in("cross-resolution", "demo"))
+    seen = []
+    for teacher in plan.teachers.values():
+        settings = dict(teacher.settings.settings)
+        seen.append((settings.pop("data.teacher_size"), settings))
+    assert sorted(side for side, _rest in seen) == [16, 32, 64]
+    assert all(rest == seen[0][1] for _side, rest in seen)
+
+
+def test_the_stem_reaches_teachers_and_students_of_capacity() -> None:
+    plan = prepared(built_in("capacity", "demo"))
+    for arm in plan.arms:
+        stems = [network.arguments.get("stem") for network in plan.configs[arm.name].config.networks[:2]]
+        assert stems == [arm.condition, arm.condition]
+    assert len(plan.teachers) == 4  # two stems, and two pairs share a teacher
+
+
+def test_one_teacher_serves_both_augmentations_of_dkd() -> None:
+    assert len(prepared(built_in("dkd", "demo")).teachers) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "words"),
+    [("capacit", "demo", "Did you mean 'capacity'"), ("capacity", "papr", "Did you mean 'paper'")],
+)
+def test_unknown_names_are_told_the_nearest(name: str, size: str, words: str) -> None:
+    with pytest.raises(RequestError, match=words):
+        built_in(name, size)

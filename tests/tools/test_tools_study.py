@@ -1,0 +1,133 @@
+"""tools/study.py: what it lists and plans, what it refuses, and a study from the shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from densedistill.distill.study import read_study
+from densedistill.tools.study import main
+from densedistill.tools.study_estimate import duration
+from densedistill.tools.study_jobs import helper_words
+from densedistill.tools.study_tables import mean_and_spread
+
+SCRIPT = Path(__file__).parents[2] / "tools" / "study.py"
+PLAIN: dict[str, Any] = {
+    "name": "mine",
+    "question": "Does it help?",
+    "task": "cls",
+    "seeds": [0],
+    "base": {"teacher": "cifar/resnet8", "student": "cifar/resnet8", "epochs": 1, "data.limit": 4, "track": []},
+    "control": "scratch",
+    "arms": {"scratch": {"trains": "gen_02_scratch"}, "kd": {}},
+}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(PLAIN))
+    return path
+
+
+def refused(words: Sequence[str], capsys: pytest.CaptureFixture[str]) -> str:
+    assert main(words) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert len(shown.err.strip().splitlines()) == 1
+    return shown.err
+
+
+def test_the_list_has_every_claim(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list"]) == 0
+    shown = capsys.readouterr().out
+    for name in ("capacity", "dkd", "chain", "temperature-alpha", "cross-resolution", "enhancements", "nckd-mixup"):
+        assert name in shown
+
+
+def test_a_printed_study_runs_as_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--study", "dkd", "--preset", "paper", "--seeds", "4,5", "--print-study"]) == 0
+    (tmp_path / "again.yaml").write_text(capsys.readouterr().out)
+    again = read_study(tmp_path / "again.yaml")
+    assert (again.name, again.size, again.seeds) == ("dkd", "paper", (4, 5))
+
+
+def test_flags_reach_the_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights, root = tmp_path / "w.pth", tmp_path / "data"
+    words = ["--teacher-weights", str(weights), "--data-root", str(root), "--device", "cpu", "--print-study"]
+    assert main(["--study", "kd-vs-scratch-edges", "--preset", "paper", *words]) == 0
+    base = yaml.safe_load(capsys.readouterr().out)["base"]
+    assert base == {"teacher_weights": str(weights), "data.root": str(root), "device": "cpu"}
+
+
+def test_a_dry_run_names_arms_and_time(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--study", str(file), "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    for word in ("one seed (0)", "scratch", "gen_02", "trained once", "estimated training time in all"):
+        assert word in shown
+    assert not (file.parent / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--study", "capacty"], "Did you mean 'capacity'"),
+        (["--jobs", "2"], "no study is named"),
+        (["--study", "dkd", "--jobs", "0"], "--jobs is 0"),
+        (["--study", "dkd", "--seeds", "0,x"], "seeds"),
+        (["--study", "none.yaml"], "does not exist"),
+    ],
+)
+def test_wrong_requests(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert said in refused([*words, "--print-study"], capsys)
+
+
+def test_a_file_has_no_size(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--preset demo is the size of a built-in study" in refused(
+        ["--study", str(file), "--preset", "demo"], capsys
+    )
+
+
+def test_a_database_out_of_reach(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--study", str(file), "--out", str(file.parent / "out"), "--storage", "sqlite:////proc/none/a.db"]
+    assert main(words) == 2
+    said = capsys.readouterr().err
+    assert "cannot be reached" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.slow
+def test_two_processes_finish_a_study_and_report_it(file: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    command = [sys.executable, str(SCRIPT), "--study", str(file), "--out", str(out), "--jobs", "2"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=900, env={**os.environ, "DENSEDISTILL_DATA": str(tmp_path)}
+    )
+    assert done.returncode == 0, done.stderr
+    record = json.loads((out / "study.json").read_text())
+    assert record["complete"]
+    assert [trial["state"] for arm in record["arms"] for trial in arm["trials"]] == ["done", "done"]
+    assert (out / "report.html").is_file()
+    assert (out / "logs" / "process-1.log").is_file()
+
+
+def test_helpers_get_the_command_without_what_the_first_sees_to() -> None:
+    given = ["--study", "dkd", "--jobs", "2", "--retry-failed", "--out", "x"]
+    assert helper_words(given) == ["--study", "dkd", "--out", "x"]
+    assert helper_words(["--jobs=2", "--study", "dkd"]) == ["--study", "dkd"]
+
+
+def test_figures_in_words() -> None:
+    assert mean_and_spread([]) == "–"
+    assert mean_and_spread([76.123]) == "76.12"
+    assert mean_and_spread([1.0, 2.0, 3.0]) == "2 ± 1"
+    assert duration(59.6) == "1 min 00 s"
+    assert duration(7500) == "2 h 05 min"

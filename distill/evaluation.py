@@ -49,7 +49,8 @@ def evaluate(
     """Score `network` on `images` with a fresh `metric`.
 
     A network, or any function from input to raw output. Runs in float32 whatever the training precision, so that a
-    figure does not depend on the machine's bf16. `keep` keeps the raw outputs. With `views`, the metric reads the mean
+    figure does not depend on the machine's bf16. `keep` keeps the raw outputs that are scores of whole images, (B, K):
+    maps are large, and of unlike sizes. With `views`, the metric reads the mean
     of the finished predictions for several views of each input; there is then no loss, and no output to keep.
     Whole images are predicted in bounded memory: large ones in tiles, many in parts of their batch.
     `benchmark` reads what `metric` reads, and its figures follow the metric's.
@@ -73,7 +74,7 @@ def evaluate(
             figures.update(finished, batch)
         if views is not None:
             continue
-        if keep:
+        if keep and raw.ndim == 2:
             kept.append((raw.cpu(), batch["target"].cpu()))
         if objective is not None:
             outputs = StepOutputs(batch=batch, student=Prediction(output=raw, taps={}))

@@ -133,17 +133,17 @@ def settings_sheet(study: StudyFacts) -> Sheet | None:
     names = differing([config for _, config in told])
     if not names:
         return None
-    rows = tuple(
-        (Cell(name), *(Cell(written(config.get(name)) or words.ABSENT) for _, config in told)) for name in names
-    )
     heads = ("field", *(arm.label for arm, _ in told))
+    lines = [(name, *(written(config.get(name)) for _, config in told)) for name in names]
+    if len(told) > len(names):
+        heads, lines = ("arm", *names), [(arm.label, *map(written, map(config.get, names))) for arm, config in told]
     return Sheet(
         name="configurations",
         title="Differences of the configurations",
         note="Every field of the resolved configurations that is not the same in all arms.",
         heads=heads,
         texts=len(heads),
-        rows=rows,
+        rows=tuple(tuple(Cell(part or words.ABSENT) for part in line) for line in lines),
     )
 
 

@@ -45,7 +45,8 @@ class Bounded:
         most = self._most(network, images)
         if count * pixels <= most:
             return self.predict(network, images)
-        return torch.cat([self._part(network, part, most) for part in images.split(max(most // pixels, 1))])
+        parts = torch.split(images, max(most // pixels, 1))  # type: ignore[no-untyped-call]
+        return torch.cat([self._part(network, part, most) for part in parts])
 
     def _part(self, network: Network, images: Tensor, most: int) -> Tensor:
         if images.shape[-2] * images.shape[-1] <= most:

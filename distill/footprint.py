@@ -65,4 +65,4 @@ def bytes_per_pixel(answer: Callable[[Tensor], Tensor], images: Tensor) -> float
     probe = images[:1, :, :PROBE_SIDE, :PROBE_SIDE].contiguous()
     with LiveBytes() as counted:
         answer(probe)
-    return counted.peak / (probe.shape[-2] * probe.shape[-1])
+    return float(counted.peak / (probe.shape[-2] * probe.shape[-1]))

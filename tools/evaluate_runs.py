@@ -14,7 +14,7 @@ from densedistill.datasets.dense import DenseTrain
 from densedistill.datasets.super_resolution import SuperResolutionData, super_resolution_tests
 from densedistill.distill.boundaries import BoundaryBenchmark
 from densedistill.distill.data import EvalSet, TaskData
-from densedistill.distill.errors import RequestError, unknown_name
+from densedistill.distill.errors import RequestError
 from densedistill.distill.evaluation import Evaluation
 from densedistill.distill.evaluation import evaluate as score
 from densedistill.distill.metrics import Metric
@@ -23,7 +23,7 @@ from densedistill.distill.spec import TaskSpec
 from densedistill.distill.test_time import Views
 from densedistill.distill.validation import validated
 from densedistill.tools.evaluate_output import document, say
-from densedistill.tools.finished import FinishedArm, as_trained, check_classes, open_arm
+from densedistill.tools.finished import FinishedArm, as_trained, check_classes, kind_of_views, open_arm
 
 WHICH_IMAGES = frozenset({"root", "train", "val", "tests", "val_size", "limit"})
 """Data options that choose images: they belong to one data set. All others say how any image is prepared."""
@@ -42,7 +42,7 @@ def rescore(options: argparse.Namespace) -> dict[str, Any]:
     device = resolve_device(options.device)
     arm = open_arm(Path(options.run), options.arm)
     spec = arm.resolved.spec
-    kind = None if options.tta is None else _kind_of_views(spec, options.tta)
+    kind = None if options.tta is None else kind_of_views(spec, options.tta)
     data, data_options = _data(arm, options)
     data_options = _with_nms(data_options, options.nms, spec)
     check_classes(arm, data)
@@ -74,19 +74,6 @@ def rescore(options: argparse.Namespace) -> dict[str, Any]:
         again = figures(views, spec.benchmark(data_options, options.split, images))
         found["tta"] = {"kind": kind, "views": count, "metrics": dict(again.metrics)}
     return found
-
-
-def _kind_of_views(spec: TaskSpec, asked: str) -> str:
-    """The kind of test-time augmentation that is asked for; the task's first where no name is given.
-
-    Raises:
-        RequestError: the task has none, or none of this name.
-    """
-    if not spec.test_time:
-        raise RequestError(f"task {spec.name} has no test-time augmentation: leave --tta out.")
-    if asked and asked not in spec.test_time:
-        raise RequestError(unknown_name(f"kind of views of task {spec.name}", asked, spec.test_time))
-    return asked or next(iter(spec.test_time))
 
 
 def _with_nms(data_options: BaseModel, nms: bool | None, spec: TaskSpec) -> BaseModel:

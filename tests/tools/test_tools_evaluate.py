@@ -21,8 +21,8 @@ from densedistill.datasets.pixels import read_rgb
 from densedistill.distill import load_student
 from densedistill.distill.errors import RequestError
 from densedistill.tasks import get
-from densedistill.tools import evaluate, evaluate_actions, evaluate_runs
-from densedistill.tools.finished import as_trained
+from densedistill.tools import evaluate, evaluate_actions
+from densedistill.tools.finished import as_trained, kind_of_views
 
 Capture = pytest.CaptureFixture[str]
 
@@ -109,7 +109,7 @@ def test_test_time_augmentation_is_refused_where_it_has_no_meaning(
 ) -> None:
     without = dataclasses.replace(get("cls"), test_time={})
     with pytest.raises(RequestError, match="task cls has no test-time augmentation"):
-        evaluate_runs._kind_of_views(without, "")
+        kind_of_views(without, "")
     message = refusal(["--run", str(cls_run), "--arm", "gen_01", "--tta", "flp"], capsys)
     assert "Did you mean 'flip'?" in message
     true, mine = folders(tmp_path, offset=1)

@@ -70,7 +70,7 @@ class RunConfig(BaseModel):
     of what their teachers gain, is their transfer efficiency."""
     track: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
     doctor: Literal["auto", "always", "never"] = "auto"
-    """Whether the run is examined before it starts: if it will take ten minutes or more; always; never."""
+    """Whether the run is examined before it starts: if it will take a quarter of an hour or more; always; never."""
 
     def network(self, generation: int, variant: int | None = None) -> NetworkSpec:
         """The network of a generation, or one of several students."""

@@ -32,7 +32,7 @@ from densedistill.distill.doctor.teacher import Examined, check_teacher
 from densedistill.distill.errors import RunFailedError
 from densedistill.distill.networks import Pretrained
 
-LONG_RUN_SECONDS = 600.0
+LONG_RUN_SECONDS = 900.0
 """Planned training time from which a run is examined without being asked."""
 SHARE = 0.02
 """Of the planned time, what the examination before a run may take."""
@@ -133,8 +133,8 @@ def check_teachers(chain: DoctorChain, limits: Limits) -> list[Finding]:
 def before_run(chain: Assembler, say: Callable[[str], None], *, always: bool = False) -> Diagnosis | None:
     """The examination before a run: brief, and only of a long one; None where it was not worth while.
 
-    A few steps of each network tell how long the run will be. From ten minutes on it is examined, for about 2 % of
-    that time at most. `always`: however short it is, and without a bound.
+    A few steps of each network tell how long the run will be. From a quarter of an hour on it is examined, for about
+    2 % of that time at most. `always`: however short it is, and without a bound.
 
     Raises:
         RunFailedError: a check failed; the message says what to do, and how to train all the same.

@@ -13,8 +13,11 @@ from densedistill.distill.doctor.finding import Finding, Status
 from densedistill.distill.dry_run import Trial
 from densedistill.distill.memory import PROBE_IMAGES
 from densedistill.distill.plan import steps_per_epoch
+from densedistill.distill.probe import sample_batch
 from densedistill.distill.runtime import synchronise
 
+TIMED_PIXELS = 300_000
+"""About as many pixels of input are timed: of small images a whole batch, since few only tell what any step costs."""
 TIGHT = 0.8
 """Share of the free memory above which a run is warned of."""
 
@@ -43,8 +46,9 @@ def planned_images(chain: Assembler, plan: ArmPlan) -> int:
 
 
 def seconds_per_image(chain: Assembler, arm: Arm) -> float:
-    """A rough figure from two steps on a few images, the teacher's answer included; nothing is changed."""
-    with on_bench(chain, arm, PROBE_IMAGES) as bench:
+    """A rough figure from two steps, the teacher's answer included; nothing is changed."""
+    height, width = sample_batch(chain.data_for(arm.plan), 1, chain.runtime)["input"].shape[-2:]
+    with on_bench(chain, arm, max(PROBE_IMAGES, TIMED_PIXELS // (height * width))) as bench:
         count = len(bench.batch["input"])
         teaching = 0.0
         if arm.teacher is not None and bench.taught is not None:

@@ -47,6 +47,13 @@ def test_annotators_are_matched_one_by_one_and_a_pixel_is_right_for_any_of_them(
     assert counted(picture(50, 150), picture(50), picture(150)) == (800, 800, 800, 800)
 
 
+def test_of_equally_near_pixels_none_is_preferred() -> None:
+    recalled, true, precise, predicted = counted(picture(99, 101), *[picture(100)] * 6)
+    assert (recalled, true, predicted) == (2400, 2400, 800)
+    # Always the upper line, or always the lower one, would be 400; a coin for each pixel and annotator 787.
+    assert 740 <= precise <= 800
+
+
 def test_an_annotator_who_drew_nothing_adds_nothing() -> None:
     assert counted(picture(50), picture(50), picture()) == (400, 400, 400, 400)
     assert counted(picture(50), picture()) == (0, 0, 0, 400)

@@ -22,8 +22,8 @@ def suppress(prediction: np.ndarray) -> np.ndarray:
     strength = _smooth(prediction.astype(np.float64), _FINE)
     angle = _across(strength)
     strongest = np.maximum(_shifted(strength, angle, 1), _shifted(strength, angle, -1))
-    crests: np.ndarray = np.where(_TOLERANCE * strength < strongest, 0.0, strength)
-    return crests * _fade(strength.shape)
+    crests: np.ndarray = np.where(_TOLERANCE * strength < strongest, 0.0, strength) * _fade(strength.shape)
+    return crests
 
 
 def _across(strength: np.ndarray) -> np.ndarray:

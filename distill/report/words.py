@@ -24,6 +24,7 @@ _LABELS = {
     "psnr": "PSNR",
     "ssim": "SSIM",
     "ods": "ODS",
+    "ods_threshold": "threshold of ODS",
     "ois": "OIS",
     "ap": "AP",
     "iou": "IoU",

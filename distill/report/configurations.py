@@ -4,13 +4,26 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 
 import yaml
 
 from densedistill.distill.report.values import fields
 
-IDLE = ("seed", "track", "plugins", "device", "teacher_cache", "teacher_cache_root", "data.root", "data.workers")
-"""Fields that do not make runs different experiments."""
+IDLE = (
+    "seed",
+    "track",
+    "plugins",
+    "device",
+    "teacher_cache",
+    "teacher_run",
+    "only",
+    "controls",
+    "data.root",
+    "data.workers",
+)
+"""Fields (by their beginnings) that do not make runs different experiments: where things lie, and which arms a run
+trains."""
 SHORT = {"temperature": "T", "alpha": "α", "nckd_weight": "NCKD weight", "tckd_weight": "TCKD weight"}
 
 
@@ -31,11 +44,13 @@ def differing(configs: Sequence[Mapping[str, object]]) -> list[str]:
 
 
 def written(value: object) -> str:
-    """A configured value in a line of text; absent and empty ones are empty."""
+    """A configured value in a line of text, a file by its name alone; absent and empty ones are empty."""
     if value is None or value in ({}, []):
         return ""
-    if isinstance(value, bool | str):
-        return str(value).lower() if isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        return PurePath(value).name if PurePath(value).is_absolute() else value
     return f"{value:g}" if isinstance(value, float) else json.dumps(value, ensure_ascii=False)
 
 

@@ -14,7 +14,7 @@ from densedistill.distill.report.reading import read_run
 from densedistill.distill.report.study_facts import State, StudyArm, StudyFacts, TrialFacts
 from densedistill.distill.report.study_reading import references_of
 
-_NOT_OF_SCRATCH = ("method.", "controls", "networks.0.", "teacher_weights", "pretrained_teacher_recipe", "data.teacher")
+_NOT_OF_SCRATCH = ("method.", "networks.0.", "teacher_weights", "pretrained_teacher_recipe", "data.teacher")
 """Fields that change nothing for a student that learns without a teacher."""
 _MOST_NAMED = 4
 """Fields that a configuration is called after; where more differ, the first run's folder names it."""
@@ -100,15 +100,15 @@ def _groups(runs: Sequence[RunFacts]) -> list[_Group]:
     for run in runs:
         config = experiment(run.config)
         key = repr(sorted((name, written(value)) for name, value in config.items()))
-        same = next((other for other in found.get(key, ()) if other.seed == run.seed), None)
+        same = next((other for other in found.get(key, ()) if _repeated(other, run)), None)
         if same is not None:
             raise RequestError(
-                f"'{same.folder}' and '{run.folder}' are runs of one configuration and seed {run.seed}: name one of "
-                "them, or runs of different seeds."
+                f"'{same.folder}' and '{run.folder}' hold the same arms of one configuration and seed {run.seed}: "
+                "name one of them, or runs of different seeds."
             )
         found.setdefault(key, []).append(run)
         configs[key] = config
-    names = [name for name in differing(list(configs.values())) if name != "controls"]
+    names = differing(list(configs.values()))
     return [
         _Group(
             config=configs[key],
@@ -117,6 +117,12 @@ def _groups(runs: Sequence[RunFacts]) -> list[_Group]:
         )
         for key, grouped in found.items()
     ]
+
+
+def _repeated(first: RunFacts, second: RunFacts) -> bool:
+    """Whether two runs of one configuration hold an arm twice; runs may share the arms of one seed among them."""
+    arms = {arm.arm for arm in first.arms} & {arm.arm for arm in second.arms}
+    return first.seed == second.seed and bool(arms or not first.arms)
 
 
 def _arm(group: _Group, name: str, *, several: bool) -> StudyArm:
@@ -131,8 +137,14 @@ def _arm(group: _Group, name: str, *, several: bool) -> StudyArm:
         settings=dict(group.config),
         axes={},
         teacher=_key(group, first.teacher, several=several) if first.teacher else "",
-        trials=tuple(_trial(run, name) for run in group.runs),
+        trials=tuple(_trial(run, name) for run in group.runs if _expected(group, run, name)),
     )
+
+
+def _expected(group: _Group, run: RunFacts, name: str) -> bool:
+    """Whether a run has the arm, or is the only one of its seed, which then lacks it."""
+    alone = sum(other.seed == run.seed for other in group.runs) == 1
+    return alone or any(arm.arm == name for arm in run.arms)
 
 
 def _key(group: _Group, arm: str, *, several: bool) -> str:
@@ -179,7 +191,7 @@ def _scratch(groups: Sequence[_Group], place: int, name: str) -> str | None:
 
 def _axes(groups: Sequence[_Group]) -> dict[str, tuple[object, ...]]:
     """The fields that tell the groups apart, with their values."""
-    names = [name for name in differing([group.config for group in groups]) if name != "controls"]
+    names = differing([group.config for group in groups])
     return {name: tuple(dict.fromkeys(_plain(group.config.get(name)) for group in groups)) for name in names}
 
 

@@ -162,7 +162,9 @@ def gap_chart(study: StudyFacts, looks: Mapping[str, Stroke]) -> Chart | None:
         _draw(axes, train, Stroke(colour=solid.colour, dashes=(2.0, 1.4), width=1.4))
         end = max(train.keys() & val.keys())
         gap = statistics.fmean(val[end]) - statistics.fmean(train[end])
-        axes.set_title(f"{_short(arm.label)}\ngap {gap:+.3g}".replace("-", "\N{MINUS SIGN}"), fontsize=8.5)
+        axes.set_title(
+            f"{_short(arm.label, 66 // columns)}\ngap {gap:+.3g}".replace("-", "\N{MINUS SIGN}"), fontsize=8.5
+        )
         told.append(f"{arm.label} {gap:+.3g}")
     for unused in drawn[len(shown) :]:
         unused.set_visible(False)
@@ -231,6 +233,9 @@ def _label(axes: Axes, axis: str) -> None:
     axes.set_xlabel("epoch")
     axes.set_ylabel(axis, color=INK)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
+    low, high = axes.get_xlim()
+    if high - low < 1:
+        axes.set_xlim(round(low) - 0.6, round(high) + 0.6)
 
 
 def _reading(study: StudyFacts, series: Mapping[str, Course]) -> str:
@@ -254,5 +259,5 @@ def _ends(study: StudyFacts, series: Mapping[str, Course]) -> str:
     return "; ".join(ends)
 
 
-def _short(label: str) -> str:
-    return label if len(label) <= 26 else f"{label[:25]}…"
+def _short(label: str, most: int) -> str:
+    return label if len(label) <= most else f"{label[: most - 1]}…"

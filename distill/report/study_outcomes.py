@@ -80,6 +80,8 @@ def _differences(study: StudyFacts, numbers: Numbers) -> Chart | None:
     shown = [one for one in numbers.judged if one.comparison.mean is not None]
     if not shown:
         return None
+    from matplotlib.ticker import MaxNLocator
+
     figure, (axes,) = canvas(height=_height(len(shown)))
     places = list(reversed(range(len(shown))))
     for place, one in zip(places, shown, strict=True):
@@ -92,6 +94,7 @@ def _differences(study: StudyFacts, numbers: Numbers) -> Chart | None:
     ]
     _named_rows(axes, places, labels)
     axes.margins(x=0.08)
+    axes.xaxis.set_major_locator(MaxNLocator(6))
     unit = "points" if study.metric.unit == "%" else study.metric.unit
     against = "each control" if several else shown[0].control.label
     axes.set_xlabel(f"difference to {against}{f', {unit}' if unit else ''}")

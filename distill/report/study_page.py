@@ -12,7 +12,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from densedistill.distill.report import words
-from densedistill.distill.report.arithmetic import contradictions
 from densedistill.distill.report.drawing import Chart, Stroke, role_strokes
 from densedistill.distill.report.export import replacing, write_beside
 from densedistill.distill.report.mechanism import mechanism_chart
@@ -26,7 +25,7 @@ from densedistill.distill.report.study_outcomes import outcome_charts
 from densedistill.distill.report.study_reading import read_study
 from densedistill.distill.report.study_samples import study_panels
 from densedistill.distill.report.study_tables import study_sheets
-from densedistill.distill.report.study_words import answer
+from densedistill.distill.report.study_words import answer, contradictions_of, notices_of
 
 _HERE = Path(__file__).parent
 
@@ -80,11 +79,8 @@ def render_study(study: StudyFacts, numbers: Numbers, sections: Sequence[Section
         metric_label=words.title(study.metric.name),
         sections=sections,
         panels=study_panels(study, numbers),
-        notices=_notices(study),
-        contradictions=[
-            one.sentence
-            for one in contradictions(study.task, [study.claim_source, *(one.source for one in study.references)])
-        ],
+        notices=notices_of(study),
+        contradictions=contradictions_of(study),
         sheets=sheets,
         data=_data(study),
         command=shlex.join(study.command),
@@ -118,19 +114,6 @@ def _mechanisms(study: StudyFacts) -> list[Chart]:
     drawn = (mechanism_chart(run) for run in runs)
     first = next((one for one in drawn if one is not None), None)
     return [] if first is None else [first]
-
-
-def _notices(study: StudyFacts) -> list[tuple[str, str]]:
-    """Who, and what was seen in training; seeds of which the same was seen are named together."""
-    seen: dict[tuple[str, str], list[int]] = {}
-    for arm in study.arms:
-        for trial in arm.trials:
-            for notice in trial.figures.notices:
-                seen.setdefault((arm.label, notice.text), []).append(trial.seed)
-    return [
-        (f"{label}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}", text)
-        for (label, text), seeds in seen.items()
-    ]
 
 
 def _data(study: StudyFacts) -> list[tuple[str, str]]:

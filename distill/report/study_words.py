@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from densedistill.distill.report import words
+from densedistill.distill.report.arithmetic import contradictions
 from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_numbers import ArmNumbers, Judged, Numbers
 
@@ -32,6 +33,25 @@ def answer(study: StudyFacts, numbers: Numbers) -> Answer:
         lines=lines,
         state=_state(study),
     )
+
+
+def notices_of(study: StudyFacts) -> list[tuple[str, str]]:
+    """Who, and what was seen in training; seeds of which the same was seen are named together."""
+    seen: dict[tuple[str, str], list[int]] = {}
+    for arm in study.arms:
+        for trial in arm.trials:
+            for notice in trial.figures.notices:
+                seen.setdefault((arm.label, notice.text), []).append(trial.seed)
+    return [
+        (f"{label}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}", text)
+        for (label, text), seeds in seen.items()
+    ]
+
+
+def contradictions_of(study: StudyFacts) -> list[str]:
+    """A sentence for each figure of the study's references that does not follow from their others."""
+    sources = [study.claim_source, *(one.source for one in study.references)]
+    return [one.sentence for one in contradictions(study.task, sources)]
 
 
 def measured(spread_mean: float, deviation: float | None, count: int, unit: str) -> str:
@@ -94,4 +114,5 @@ def _state(study: StudyFacts) -> str:
 
 
 def _sentence(label: str) -> str:
-    return label[:1].upper() + label[1:]
+    """A label at the start of a sentence; a short first word is a method's abbreviation, which stays as it is."""
+    return label if len(label.split(maxsplit=1)[0].strip(",")) < 5 else label[:1].upper() + label[1:]

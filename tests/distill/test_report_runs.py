@@ -11,7 +11,9 @@ import pytest
 
 from densedistill.distill.errors import RequestError
 from densedistill.distill.report.run_groups import read_runs
+from densedistill.distill.report.sheets import to_markdown
 from densedistill.distill.report.study_numbers import compute
+from densedistill.distill.report.study_tables import settings_sheet
 
 
 def config(**method: object) -> Mapping[str, Any]:
@@ -80,7 +82,7 @@ def test_what_cannot_stand_side_by_side_is_refused(fake: ModuleType, tmp_path: P
     first = fake.write_pair(tmp_path / "a", 71.0, 70.0)
     again = fake.write_pair(tmp_path / "b", 71.5, 70.0)
     other = fake.write_pair(tmp_path / "c", 71.5, 70.0, seed=1, task="edges")
-    with pytest.raises(RequestError, match="one configuration and seed 0"):
+    with pytest.raises(RequestError, match="the same arms of one configuration and seed 0"):
         read_runs([first, again])
     with pytest.raises(RequestError, match="named twice"):
         read_runs([first, first])
@@ -104,3 +106,31 @@ def test_other_data_and_machines_are_warned_of(fake: ModuleType, tmp_path: Path)
     assert "fingerprints differ" in told
     assert "device: cpu, cuda" in told
     assert "precision" not in told
+
+
+def test_runs_may_share_the_arms_of_a_seed_among_them(fake: ModuleType, tmp_path: Path) -> None:
+    runs = []
+    for seed in range(2):
+        student = fake.arm_record("gen_02", 72.0 + seed, teacher="gen_01")
+        scratch = fake.arm_record("gen_02_scratch", 70.0)
+        runs.append(fake.write_run(tmp_path / f"kd-{seed}", [student], seed=seed, config={"only": ["gen_02"]}))
+        runs.append(fake.write_run(tmp_path / f"s-{seed}", [scratch], seed=seed, config={"only": ["gen_02_scratch"]}))
+    study = read_runs(runs)
+    assert [(arm.arm, len(arm.trials)) for arm in study.arms] == [("gen_02", 2), ("gen_02_scratch", 2)]
+    (judged,) = compute(study).judged
+    assert dict(judged.comparison.differences) == {0: 2.0, 1: 3.0}
+
+
+def test_files_are_named_without_their_folders(fake: ModuleType, tmp_path: Path) -> None:
+    config = {
+        "teacher_weights": str(tmp_path / "weights" / "big.pth"),
+        "teacher_run": str(tmp_path / "teachers" / "t1"),
+    }
+    runs = [fake.write_pair(tmp_path / "a", 71.0, 70.0, config=config), fake.write_pair(tmp_path / "b", 72.0, 70.0)]
+    study = read_runs(runs)
+    sheet = settings_sheet(study)
+    assert sheet is not None
+    told = to_markdown(sheet)
+    assert "big.pth" in told
+    assert str(tmp_path) not in told
+    assert "teacher_run" not in told

@@ -19,8 +19,8 @@ from densedistill.backbones.spec import RANDOM, Built, PositiveInt
 if TYPE_CHECKING:
     from segmentation_models_pytorch.base import SegmentationModel
 
-_PYRAMID = {"p5": 32, "p4": 16, "p3": 8, "p2": 4}
-"""An FPN's levels and their strides."""
+_PYRAMID = ("p5", "p4", "p3", "p2")
+"""An FPN's levels, from coarse to fine."""
 
 
 def build(
@@ -72,22 +72,19 @@ def build(
 def declare_stages(model: nn.Module, depth: int) -> None:
     """Say in `feature_info`, as timm's networks do, where the decoder's stages are, from coarse to fine.
 
-    Each block of a U-Net's decoder (also of Linknet's and MAnet's) and each level of an FPN's pyramid. Of other
-    architectures nothing is said: what a pass shows has to do.
+    Each block of a U-Net's decoder (also of Linknet's and MAnet's) and each level of an FPN's pyramid; of other
+    architectures the decoder as a whole.
     """
     decoder = model.get_submodule("decoder")
     blocks = getattr(decoder, "blocks", None)
     if isinstance(blocks, nn.ModuleList) and len(blocks) == depth:
-        modules = [f"decoder.blocks.{place}" for place in range(depth)]
-        reductions = [2 ** (depth - 1 - place) for place in range(depth)]
+        stages = {f"decoder.blocks.{place}": 2 ** (depth - 1 - place) for place in range(depth)}
     elif all(hasattr(decoder, level) for level in _PYRAMID):
-        modules = [f"decoder.{level}" for level in _PYRAMID]
-        reductions = list(_PYRAMID.values())
+        stages = {f"decoder.{level}": 2 ** (depth - place) for place, level in enumerate(_PYRAMID)}
     else:
+        model.__dict__["feature_info"] = [{"module": "decoder"}]
         return
-    model.__dict__["feature_info"] = [
-        {"module": module, "reduction": reduction} for module, reduction in zip(modules, reductions, strict=True)
-    ]
+    model.__dict__["feature_info"] = [{"module": path, "reduction": stride} for path, stride in stages.items()]
 
 
 def size_multiple(name: str, arguments: Mapping[str, object]) -> int:

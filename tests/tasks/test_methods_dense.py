@@ -203,10 +203,22 @@ def test_features_do_not_count_by_their_size() -> None:
     assert math.isfinite(values(terms, without)["feature"])
 
 
-def test_other_architectures_are_paired_at_what_a_pass_shows() -> None:
+def test_other_architectures_are_paired_at_the_end_of_their_decoder() -> None:
     pair = ("smp/unetplusplus-mobilenet_v2", TEACHER)
-    losses = values(build(EDGES["feature"], context(1, *pair)), step(1, *pair))
-    assert all(math.isfinite(value) for value in losses.values())
+    (term,) = [term for term in build(EDGES["feature"], context(1, *pair)) if term.needs_teacher]
+    assert isinstance(term.fn, nn.Module)
+    assert [(mine.path, theirs.path) for mine, theirs in term.fn.term.pairs] == [("decoder", "decoder.blocks.4")]
+    assert math.isfinite(float(term.fn(step(1, *pair)).detach()))
+
+
+def test_declared_strides_are_those_that_a_pass_shows() -> None:
+    for name, arguments in (("unet", {}), ("unet", {"encoder_depth": 3}), ("fpn", {}), ("fpn", {"encoder_depth": 4})):
+        built = create(f"smp/{name}-mobilenet_v2", **arguments).eval()
+        declared = {info["module"]: info["reduction"] for info in built.feature_info}
+        found = look(built, torch.zeros(1, 3, 96, 96), (), ("stages",)).features
+        assert found is not None
+        assert len(found.stages) == min(4, len(declared))
+        assert [96 // stage.shape[2] for stage in found.stages] == [declared[stage.path] for stage in found.stages]
 
 
 @pytest.mark.parametrize("name", ["soft-maps", "kd", "dice", "cwd", "boundary"])

@@ -12,7 +12,7 @@ from densedistill.distill.errors import RequestError
 from densedistill.distill.footprint import bytes_per_pixel
 from densedistill.distill.tiling import Network, Predict, in_tiles
 
-BUDGET = {"cpu": 2**30, "cuda": 2**31}
+BUDGET = {"cpu": 3 * 2**28, "cuda": 2**31}
 """Bytes for a prediction on the way, by kind of device. Constant, and not what happens to be free: the size of tiles
 shows in the last bits of a prediction, and a figure is to be repeated. An operator's own memory comes on top, up to as
 much again (see `footprint`)."""

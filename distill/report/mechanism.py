@@ -28,8 +28,8 @@ def mechanism_chart(run: RunFacts) -> Chart | None:
     _box(axes, 3.9, 0.3, f"student, {student} × {student}", names[1], PALETTE[1])
     _arrow(axes, (2.3, 2.4), (3.9, 3.4), f"{teacher} px")
     _arrow(axes, (2.3, 1.9), (3.9, 0.9), f"{student} px")
-    _arrow(axes, (6.9, 3.4), (8.1, 2.4), "")
-    _arrow(axes, (6.9, 0.9), (8.1, 1.9), "")
+    _arrow(axes, (6.9, 3.4), (7.5, 2.5), "")
+    _arrow(axes, (6.9, 0.9), (7.5, 1.8), "")
     _box(axes, 7.5, 1.6, "loss", "both outputs", "#6B6B6B", width=2.4)
     return chart(
         "mechanism",

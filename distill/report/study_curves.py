@@ -163,7 +163,7 @@ def gap_chart(study: StudyFacts, looks: Mapping[str, Stroke]) -> Chart | None:
         end = max(train.keys() & val.keys())
         gap = statistics.fmean(val[end]) - statistics.fmean(train[end])
         axes.set_title(
-            f"{_short(arm.label, 66 // columns)}\ngap {gap:+.3g}".replace("-", "\N{MINUS SIGN}"), fontsize=8.5
+            f"{_short(arm.label, 78 // columns)}\ngap {gap:+.3g}".replace("-", "\N{MINUS SIGN}"), fontsize=8.5
         )
         told.append(f"{arm.label} {gap:+.3g}")
     for unused in drawn[len(shown) :]:

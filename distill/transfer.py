@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from densedistill.distill.arm import arm_name
+from densedistill.distill.arm import Role, arm_name
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import read_json
 from densedistill.distill.run_dir import RunDir
@@ -77,7 +77,8 @@ def transfer(record: Mapping[str, Any], own: Records, earlier: Records, *, highe
     in a chain, the student of the same generation under the weaker of two teachers: its own chain's, or generation 1.
     """
     pairs = [("compared_with/", earlier, record["arm"])]
-    for role, other in (("direct", "student"), ("student", "direct")):
+    opposite: tuple[tuple[Role, Role], ...] = (("direct", "student"), ("student", "direct"))
+    for role, other in opposite:
         if record["role"] == role:
             pairs.append(("", own, arm_name(record["generation"], other, record["variant"])))
     for prefix, records, name in pairs:

@@ -11,14 +11,13 @@ from typing import Any
 import yaml
 
 from densedistill.distill.errors import RequestError
+from densedistill.distill.report.details import read_bins, read_notices
 from densedistill.distill.report.facts import (
     ArmFacts,
     BaselineFacts,
-    CalibrationBin,
     DataFacts,
     EpochFacts,
     MetricFacts,
-    Notice,
     ReferenceFacts,
     RunFacts,
 )
@@ -93,9 +92,9 @@ def arm_facts(result: Mapping[str, Any]) -> tuple[ArmFacts, ...]:
             peak_memory_mb=number(arm.get("peak_memory_mb")),
             latency_ms=number(arm.get("latency_ms")),
             notes=strings(arm.get("notes")),
-            notices=_notices(arm.get("notices")),
+            notices=read_notices(arm.get("notices")),
             class_accuracy=numbers(fields(arm.get("fidelity")).get("class_accuracy")),
-            calibration=_calibration(fields(fields(arm.get("fidelity")).get("calibration_bins"))),
+            calibration=read_bins(fields(fields(arm.get("fidelity")).get("calibration_bins"))),
         )
         for arm in entries(result.get("arms"))
     )
@@ -244,24 +243,6 @@ def _completed(arm: ArmFacts, record: ArmFacts | None) -> ArmFacts:
         arm,
         class_accuracy=arm.class_accuracy or record.class_accuracy,
         calibration=arm.calibration or record.calibration,
-    )
-
-
-def _notices(value: object) -> tuple[Notice, ...]:
-    return tuple(
-        Notice(kind=text(entry.get("kind")), text=text(entry.get("text")), epoch=integer(entry.get("epoch")))
-        for entry in entries(value)
-        if text(entry.get("text"))
-    )
-
-
-def _calibration(bins: Mapping[str, Any]) -> tuple[CalibrationBin, ...]:
-    columns = [bins.get(name) for name in ("count", "confidence", "accuracy")]
-    if not all(isinstance(column, list) for column in columns):
-        return ()
-    return tuple(
-        CalibrationBin(count=int(count), confidence=float(confidence), accuracy=float(accuracy))
-        for count, confidence, accuracy in zip(*columns, strict=False)
     )
 
 

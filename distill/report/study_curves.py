@@ -162,9 +162,7 @@ def gap_chart(study: StudyFacts, looks: Mapping[str, Stroke]) -> Chart | None:
         _draw(axes, train, Stroke(colour=solid.colour, dashes=(2.0, 1.4), width=1.4))
         end = max(train.keys() & val.keys())
         gap = statistics.fmean(val[end]) - statistics.fmean(train[end])
-        axes.set_title(
-            f"{_short(arm.label, 78 // columns)}\ngap {gap:+.3g}".replace("-", "\N{MINUS SIGN}"), fontsize=8.5
-        )
+        axes.set_title(f"{_short(arm.label, 78 // columns)}\ngap {gap:+.3g}".replace("-", "\N{MINUS SIGN}"), fontsize=8)
         told.append(f"{arm.label} {gap:+.3g}")
     for unused in drawn[len(shown) :]:
         unused.set_visible(False)

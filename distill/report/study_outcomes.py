@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from densedistill.distill.report import words
 from densedistill.distill.report.drawing import INK, MUTED, Chart, Stroke, canvas, chart
+from densedistill.distill.report.generations import generations_chart, parameters
 from densedistill.distill.report.study_curves import legend_of
 from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_numbers import ArmNumbers, Judged, Numbers
@@ -27,7 +28,7 @@ def outcome_charts(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stro
         _differences(study, numbers),
         _retention(study, numbers, looks),
         _by_cost(study, numbers, looks),
-        _generations(study, numbers, looks),
+        generations_chart(study, numbers, looks),
     ]
     return [one for one in charts if one is not None]
 
@@ -168,7 +169,7 @@ def _retention(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke])
 
 def _by_cost(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -> Chart | None:
     """The figure by parameters and, where it was measured, by the time for one image."""
-    points = [(one, float(size)) for one in numbers.arms if one.compared and (size := _size(one))]
+    points = [(one, float(size)) for one in numbers.arms if one.compared and (size := parameters(one))]
     timed = [(one, one.latency_ms.mean) for one in numbers.arms if one.compared and one.latency_ms is not None]
     panels: list[tuple[str, Sequence[tuple[ArmNumbers, float]]]] = []
     panels += [("parameters", points)] * _apart([size for _, size in points])
@@ -207,57 +208,6 @@ def _point(axes: Axes, x: float, one: ArmNumbers, stroke: Stroke) -> None:
         markeredgewidth=1.6,
         elinewidth=1.2,
     )
-
-
-def _generations(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -> Chart | None:
-    """A chain of three or more: what each generation reaches, and how small it has become."""
-    chain = [
-        one
-        for one in numbers.arms
-        if one.arm.trials
-        and words.parse_arm(one.arm.trials[0].figures.arm).kind in ("teacher", "distilled")
-        and one.compared is not None
-        and _size(one)
-    ]
-    names = [words.parse_arm(one.arm.trials[0].figures.arm) for one in chain]
-    if len({name.generation for name in names}) < 3 or len(set(names)) != len(names):
-        return None
-    figure, (left, right) = canvas(columns=2)
-    labels = [f"generation\n{name.generation}" for name in names]
-    colours = [looks[one.arm.arm].colour for one in chain]
-    means = [one.compared.mean for one in chain if one.compared is not None]
-    sizes = [float(_size(one)) for one in chain]
-    written = [words.figure(mean, study.metric.unit, bare=True) for mean in means]
-    _columns(left, labels, means, colours, written)
-    left.set_ylabel(words.in_unit(study.metric.name, study.metric.unit))
-    _columns(right, labels, [size / 1e6 for size in sizes], colours, [f"{sizes[0] / size:.1f}×" for size in sizes])
-    right.set_ylabel("parameters, millions")
-    told = "; ".join(
-        f"generation {name.generation}: {figure_}, {words.parameters(round(size))} parameters"
-        for name, figure_, size in zip(names, written, sizes, strict=True)
-    )
-    return chart(
-        "generations",
-        "Generation by generation",
-        figure,
-        f"{told}.",
-        note=(
-            f"Left: {words.label(study.metric.name)} on {numbers.where}. Right: parameters, and how many times "
-            "fewer they are than the first generation's."
-        ),
-    )
-
-
-def _columns(
-    axes: Axes, labels: Sequence[str], values: Sequence[float], colours: Sequence[str], written: Sequence[str]
-) -> None:
-    bars = axes.bar(labels, values, 0.6, color=list(colours))
-    axes.bar_label(bars, written, padding=2, fontsize=8.5)
-    axes.margins(y=0.14)
-
-
-def _size(one: ArmNumbers) -> int:
-    return next((trial.figures.params for trial in one.arm.trials if trial.figures.params), 0)
 
 
 def _start(values: Sequence[float]) -> float:

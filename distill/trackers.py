@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -95,7 +96,7 @@ def _settings(name: str, folder: Path) -> dict[str, Any]:
     if name == "wandb":
         mode = os.environ.get("WANDB_MODE", "offline")
         return {"run_name": PROJECT, "name": folder.name, "dir": str(folder), "mode": mode}
-    import mlflow
+    mlflow = importlib.import_module("mlflow")
 
     mlflow.set_tracking_uri(GIVEN_SERVER or f"sqlite:///{folder.absolute() / 'mlflow.db'}")
     return {"experiment_name": PROJECT, "run_name": folder.name, "logging_dir": str(folder.absolute() / "mlflow")}

@@ -36,8 +36,9 @@ LONG_RUN_SECONDS = 900.0
 """Planned training time from which a run is examined without being asked."""
 SHARE = 0.02
 """Of the planned time, what the examination before a run may take."""
-FEWEST_IMAGES = 2000
-"""A run that trains on fewer is not even timed."""
+FEWEST_IMAGES, FEWEST_EMBEDDED = 2000, 200_000
+"""A run that trains on fewer is not even timed; embedded data are there for runs of minutes, which a few seconds of
+timing would delay."""
 ARMS_SHARE = 0.5
 """Of the time that is left, what one arm's checks may take."""
 BATCHES_OF_AN_ARM = 10
@@ -145,7 +146,8 @@ def before_run(chain: Assembler, say: Callable[[str], None], *, always: bool = F
     started = time.monotonic()
     policy: Pretrained = "required" if chain.resolved.config.pretrained == "required" else "none"
     doctor = like(chain, pretrained=policy)
-    if not always and sum(planned_images(doctor, plan) for plan in doctor.to_train) < FEWEST_IMAGES:
+    fewest = FEWEST_EMBEDDED if chain.data.embedded else FEWEST_IMAGES
+    if not always and sum(planned_images(doctor, plan) for plan in doctor.to_train) < fewest:
         return None
     costs = {
         plan.name: Cost(seconds_per_image(doctor, doctor.assemble(plan).arm), planned_images(doctor, plan))

@@ -16,7 +16,7 @@ from densedistill.distill.plan import steps_per_epoch
 from densedistill.distill.probe import sample_batch
 from densedistill.distill.runtime import synchronise
 
-TIMED_PIXELS = 300_000
+TIMED_PIXELS = 100_000
 """About as many pixels of input are timed: of small images a whole batch, since few only tell what any step costs."""
 TIGHT = 0.8
 """Share of the free memory above which a run is warned of."""

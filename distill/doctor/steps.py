@@ -159,7 +159,7 @@ def check_projectors(bench: Bench) -> list[Finding]:
         term: {key: value for key, value in module.named_parameters() if value.requires_grad}
         for term, module in training.objective.owned.items()
     }
-    watched = {"the student": dict(_trained(bench.arm.network)), **{f"'{key}'": value for key, value in owned.items()}}
+    watched = {"the network": dict(_trained(bench.arm.network)), **{f"'{key}'": value for key, value in owned.items()}}
     before = {who: {key: value.detach().clone() for key, value in of.items()} for who, of in watched.items()}
     middle = bench.arm.recipe.epochs * training.steps_per_epoch // 2
     for _ in range(TRIES):
@@ -176,7 +176,7 @@ def check_projectors(bench: Bench) -> list[Finding]:
 
 
 def _movement(arm: str, who: str, count: int, left_out: list[str], still: int) -> Finding:
-    whose = who if who == "the student" else f"what loss term {who} trains"
+    whose = who if who == "the network" else f"what loss term {who} trains"
     figures = {"tensors": count, "left_out": left_out[:10], "unmoved": still}
     if left_out:
         return Finding(

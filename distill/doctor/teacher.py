@@ -33,7 +33,7 @@ NORMALISATIONS: Mapping[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
 CERTAIN = 3.0
 """Standard errors by which a difference of paired figures must exceed 0."""
 WORTH_WHILE = 0.03
-"""Relative gain below which another normalisation is no fault."""
+"""Relative gain below which another normalisation is no more than a warning."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +117,8 @@ def check_normalisation(teacher: Examined, own: Evaluation, images: HeldImages, 
     metric = teacher.spec.metric.name
     reached = {name: score.metrics[metric] for name, score in scores.items()}
     size = abs(own.metrics[metric]) + abs(reached[best])
-    wrong = advantage > max(CERTAIN * error, WORTH_WHILE * size)
+    certain, large = advantage > CERTAIN * error, advantage > WORTH_WHILE * size
+    status: Status = "pass" if not certain else "fail" if large else "warn"
     given = f"mean {teacher.data.input_mean}, deviation {teacher.data.input_std}"
     figure = own.metrics[metric]
     text = f"with the data's normalisation ({given}) {metric} is {figure:.4g}, with {best} {reached[best]:.4g}"
@@ -126,11 +127,11 @@ def check_normalisation(teacher: Examined, own: Evaluation, images: HeldImages, 
     return Finding(
         check=check,
         subject=teacher.arm,
-        status="fail" if wrong else "pass",
-        text=text if wrong else f"none of {len(scores)} other normalisations does clearly better; {text}",
-        remedy=f"this teacher was trained with the normalisation {best}{named}: give weights that were trained with "
-        "the data's, or fold the difference into its first layer"
-        if wrong
+        status=status,
+        text=text if certain else f"none of {len(scores)} other normalisations does clearly better; {text}",
+        remedy=f"this teacher seems to be trained with the normalisation {best}{named}: give weights that were trained "
+        "with the data's, or fold the difference into its first layer"
+        if certain
         else "",
         figures={"own": figure, "best": reached[best], "others": reached, "images": len(images.ids)},
     )

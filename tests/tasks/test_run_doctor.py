@@ -50,7 +50,7 @@ def test_a_short_run_has_no_examination(tiny: ModuleType, tmp_path: Path) -> Non
 def test_a_fault_ends_a_long_run_before_anything_is_written(
     tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(examination, "FEWEST_IMAGES", 1)
+    monkeypatch.setattr(examination, "FEWEST_EMBEDDED", 1)
     monkeypatch.setattr(examination, "LONG_RUN_SECONDS", 0.0)
     monkeypatch.setattr(examination, "SHARE", 1e6)
     # A network whose weights are not what it answers with: the saved student would be another.

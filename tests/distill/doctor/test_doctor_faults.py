@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from densedistill.datasets.base import TaskData
+from densedistill.distill.doctor import examination
 from densedistill.distill.doctor.chain import DoctorChain
 from densedistill.distill.doctor.examination import before_run, check_arm, check_teachers, examine
 from densedistill.distill.doctor.finding import Finding
@@ -338,3 +339,21 @@ def test_the_bench_leaves_no_trace(tiny: ModuleType, tmp_path: Path) -> None:
         chain.run()
         states.append(load_tensors(tmp_path / str(examined) / "gen_02/model.safetensors"))
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+
+
+def test_demonstrations_are_not_delayed(tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embedded data are for runs of minutes: such a run is not even timed, while one on other data is."""
+    timed: list[str] = []
+
+    def noting(_chain: Any, arm: Any) -> float:
+        timed.append(arm.plan.name)
+        return 0.0
+
+    monkeypatch.setattr(examination, "seconds_per_image", noting)
+    settings = {"recipe.epochs": 40}
+    chain = tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path, settings)
+    assert before_run(chain, print) is None
+    assert timed == []
+    chain.data = dataclasses.replace(chain.data, embedded=False)
+    assert before_run(chain, print) is None
+    assert timed == ["gen_01", "gen_02"]

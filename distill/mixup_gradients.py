@@ -153,28 +153,22 @@ def measure_mixup(
         raise RequestError(
             f"{draws} draws of {len(images)} images show no variance: give 2 draws or more and 3 images or more"
         )
-    generator = torch.Generator().manual_seed(seed)
-    # A cycle through a random order: every image meets another one, and none itself.
-    order = torch.randperm(len(images), generator=generator)
-    partner = torch.empty_like(order).scatter(0, order, order.roll(1)).to(target.device)
-    shares = torch.distributions.Beta(concentration, concentration)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        mix_DB = shares.sample((draws, len(images))).double()
+    partner, mix_DB = _drawn(len(images), draws, concentration, seed)
 
     def asked(pixels: Tensor) -> _Logits:
         return _Logits(student=student(pixels).double().cpu(), teacher=teacher(pixels).double().cpu())
 
-    plain = asked(images)
+    plain, own = asked(images), target.cpu()
     pairs = _Pairs(
         plain=plain,
-        partner=_Logits(student=plain.student[partner.cpu()], teacher=plain.teacher[partner.cpu()]),
-        target=target.cpu(),
-        other=target[partner].cpu(),
+        partner=_Logits(student=plain.student[partner], teacher=plain.teacher[partner]),
+        target=own,
+        other=own[partner],
         concentration=concentration,
         temperature=temperature,
     )
-    mixed = [asked(_mixed(images, images[partner], mix_B)) for mix_B in mix_DB]
+    others = images[partner.to(images.device)]
+    mixed = [asked(_mixed(images, others, mix_B)) for mix_B in mix_DB]
     return MixupSpread(
         images=len(images),
         draws=draws,
@@ -183,6 +177,16 @@ def measure_mixup(
         nckd=_loss_spread("nckd", pairs, mixed, mix_DB),
         kd=_loss_spread("kd", pairs, mixed, mix_DB),
     )
+
+
+def _drawn(images: int, draws: int, concentration: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Each image's partner (B,), and λ (D, B). The global generator stays where it is."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        order = torch.randperm(images)
+        mix_DB = torch.distributions.Beta(concentration, concentration).sample((draws, images))
+    # A cycle through a random order: every image meets another one, and none itself.
+    return torch.empty_like(order).scatter(0, order, order.roll(1)), mix_DB.double()
 
 
 def _mixed(images: Tensor, others: Tensor, mix_B: Tensor) -> Tensor:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 from densedistill.backbones.errors import NetworkError
 from densedistill.datasets.base import DataError
 from densedistill.distill.adoption import TEACHER
-from densedistill.distill.errors import InterruptedRunError, RequestError, RunFailedError
+from densedistill.distill.errors import InterruptedRunError, RequestError
 from densedistill.distill.files import read_json, write_json
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.progress import RunLog
 from densedistill.distill.run_dir import RunDir
+from densedistill.distill.signals import StopSignal
 from densedistill.distill.study.arms import sampled_name
 from densedistill.distill.study.definition import StudyDefinition
 from densedistill.distill.study.folder import StudyDir, require_same
@@ -29,6 +30,7 @@ from densedistill.tasks.registry import get
 from densedistill.tasks.request import RunRequest
 from densedistill.tasks.run import execute
 from densedistill.tasks.study_log import PrunedError, TrialLog
+from densedistill.tasks.study_words import finished_line, in_words
 
 if TYPE_CHECKING:
     from optuna import Trial
@@ -109,7 +111,7 @@ class StudyWork:
         while not (self.teachers.finished and self.trials.finished):
             claimed = self.teachers.claim(lambda _key: True) or self.trials.claim(self._ready)
             if claimed is None:
-                time.sleep(POLL_SECONDS)
+                _wait()
                 continue
             with claimed:
                 self._work(claimed)
@@ -151,11 +153,12 @@ class StudyWork:
             claimed.failed(str(error), final=True)
             self.say(f"{key} failed: {error}")
         except Exception as error:
-            claimed.failed(_in_words(error), final=False)
-            self.say(f"{key} failed: {_in_words(error)}")
+            claimed.failed(in_words(error), final=False)
+            self.say(f"{key} failed: {in_words(error)}")
         else:
             claimed.done(figures["val"], figures)
-            self.say(self._line(key, figures, time.monotonic() - started))
+            views = [*self.teachers.views().values(), *self.trials.views().values()]
+            self.say(finished_line(key, figures, self.spec.metric.unit, time.monotonic() - started, views))
 
     # -- one job -----------------------------------------------------------------------------------------------------
 
@@ -271,20 +274,20 @@ class StudyWork:
                 self._about = {"data": result["data"], "environment": result["environment"]}
         return self._about
 
-    def _line(self, key: str, figures: Mapping[str, Any], seconds: float) -> str:
-        views = [*self.teachers.views().values(), *self.trials.views().values()]
-        settled = sum(found.settled for found in views)
-        unit = self.spec.metric.unit
-        test = "none" if figures["test"] is None else f"{figures['test']:.4g}{unit}"
-        return f"[{settled}/{len(views)}] {key}: val {figures['val']:.4g}{unit}, test {test} ({seconds:.0f} s)"
+
+def _wait() -> None:
+    """Wait for others' work to make some for us.
+
+    Raises:
+        InterruptedRunError: a signal arrived meanwhile.
+    """
+    with StopSignal() as stop:
+        time.sleep(POLL_SECONDS)
+    if stop.number:
+        raise InterruptedRunError(f"stopped by signal {stop.number} between two trials.", 128 + stop.number)
 
 
 def _suggest_fixed(trial: Trial, arms: Sequence[str], seeds: Sequence[int]) -> None:
     """Let Optuna know which trial this is: its dashboards group by parameters."""
     trial.suggest_categorical("arm", list(arms))
     trial.suggest_categorical("seed", list(seeds))
-
-
-def _in_words(error: BaseException) -> str:
-    text = str(error) or "no message"
-    return text if isinstance(error, RunFailedError) else f"{type(error).__name__}: {text}"

@@ -33,6 +33,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--data-root", metavar="DIR", help="where data sets lie (also DENSEDISTILL_DATA)")
     command.add_argument("--device", metavar="NAME", help="auto (default), cpu, cuda, cuda:N, mps")
     command.add_argument("--retry-failed", action="store_true", help="run trials again that have failed for good")
+    # One of the processes that --jobs starts: it works, and leaves the report to the first.
+    command.add_argument("--helper", action="store_true", help=argparse.SUPPRESS)
     command.add_argument("--list", action="store_true", help="the built-in studies with their questions")
     command.add_argument("--print-study", action="store_true", help="the study as YAML, to change and run as a file")
     command.add_argument("--dry-run", action="store_true", help="list the arms, take a step of each, estimate the time")

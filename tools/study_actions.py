@@ -47,7 +47,7 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
         except InterruptedRunError as error:
             again = shlex.join(command)
             raise InterruptedRunError(f"{error} Go on with: {again}", error.exit_status) from error
-    return _finish(record, work.folder.path)
+    return 0 if options.helper else _finish(record, work.folder.path)
 
 
 def _finish(record: Mapping[str, Any], path: Path) -> int:

@@ -33,13 +33,21 @@ class Helpers:
 
     def _start(self, environment: dict[str, str]) -> None:
         self.logs.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "densedistill.tools.study", *helper_words(self.given)]
+        command = [sys.executable, "-m", "densedistill.tools.study", *helper_words(self.given), "--helper"]
         for place in range(1, self.count + 1):
             # Kept open for as long as the process writes to it.
             file = (self.logs / f"process-{place}.log").open("ab")
             self._files.append(file)
             self._processes.append(
-                subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=file, stderr=file, env=environment)
+                # Out of the terminal's reach: Ctrl-C would reach it beside our own signal, and two stop it unsaved.
+                subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=file,
+                    stderr=file,
+                    env=environment,
+                    start_new_session=True,
+                )
             )
         self.say(f"{self.count + 1} processes; what the others say is in {self.logs}")
 

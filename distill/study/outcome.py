@@ -76,6 +76,13 @@ class JobView:
         return None if self.last is None or self.state in ("done", "pruned") else self.last.attrs.get("error")
 
     @property
+    def seconds(self) -> float | None:
+        """How long its last trial took, where that is known."""
+        if self.last is None or self.last.begun is None or self.last.ended is None:
+            return None
+        return (self.last.ended - self.last.begun).total_seconds()
+
+    @property
     def value(self) -> float | None:
         """What a search is steered by."""
         return None if self.last is None or self.state != "done" else self.last.value

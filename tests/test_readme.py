@@ -62,7 +62,7 @@ def test_the_table_names_every_preset() -> None:
     for first, second in rows:
         task = first or task
         listed |= {(task, name.strip(" `")) for name in second.split(",")}
-    assert {(name, preset) for name in ("cls", "sr", "edges") for preset in get(name).presets} <= listed
+    assert {(name, preset) for name in ("cls", "sr", "edges", "seg") for preset in get(name).presets} <= listed
 
 
 def test_links_lead_to_files() -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from densedistill.distill.errors import RequestError
 from densedistill.distill.footprint import bytes_per_pixel
+from densedistill.distill.spec import TaskSpec
 from densedistill.distill.tiling import Network, Predict, in_tiles
 
 BUDGET = {"cpu": 3 * 2**28, "cuda": 2**31}
@@ -61,6 +62,11 @@ class Bounded:
             budget = BUDGET.get(images.device.type, BUDGET["cpu"])
             self._measured[network] = int(budget / bytes_per_pixel(partial(self.predict, network), images))
         return self._measured[network]
+
+
+def bounded(spec: TaskSpec) -> Predict:
+    """A task's `predict` in bounded memory where it is given whole images; images of one size came with their batch."""
+    return Bounded(spec.predict, reach=spec.application.reach) if spec.application.view is None else spec.predict
 
 
 def pixels_of_tile(side: int, reach: int) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from densedistill.distill.bounded import Bounded
+from densedistill.distill.bounded import bounded
 from densedistill.distill.data import EvalSet
 from densedistill.distill.fidelity import Scored
 from densedistill.distill.metrics.base import Metric
@@ -60,9 +60,7 @@ def evaluate(
     losses: list[torch.Tensor] = []
     sizes: list[int] = []
     kept: list[tuple[Tensor, Tensor]] = []
-    # Whole images may be of any size; those of one size were chosen with the batch.
-    whole = spec.application.view is None
-    predict = Bounded(spec.predict, reach=spec.application.reach) if whole else spec.predict
+    predict = bounded(spec)
     asked = [metric] if benchmark is None else [metric, benchmark]
     for batch in images.batches(batch_size, device=device):
         if views is not None:

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from densedistill.distill.bounded import bounded
 from densedistill.distill.chain import Chain
 from densedistill.distill.data import TaskData
 from densedistill.distill.files import replacing, write_json
@@ -60,7 +61,8 @@ def _samples(chain: Chain, data: TaskData) -> dict[str, Mapping[str, Tensor]]:
 def _predictions(chain: Chain, arm: str, samples: Mapping[str, Mapping[str, Tensor]]) -> list[Tensor]:
     network = chain.network_of(arm)
     spec = chain.resolved.spec
-    return [spec.finish(spec.predict(network, entries["input"][None]).float())[0] for entries in samples.values()]
+    predict = bounded(spec)
+    return [spec.finish(predict(network, entries["input"][None]).float())[0] for entries in samples.values()]
 
 
 def _cell(folder: Path, stem: str, cell: PanelCell) -> dict[str, Any]:

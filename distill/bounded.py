@@ -46,7 +46,7 @@ class Bounded:
         most = self._most(network, images)
         if count * pixels <= most:
             return self.predict(network, images)
-        parts = torch.split(images, max(most // pixels, 1))  # type: ignore[no-untyped-call]
+        parts = torch.split(images, max(most // pixels, 1))
         return torch.cat([self._part(network, part, most) for part in parts])
 
     def _part(self, network: Network, images: Tensor, most: int) -> Tensor:

@@ -80,7 +80,7 @@ def test_helpers_find_what_they_look_for(tmp_path: Path) -> None:
     [
         ("import densedistill.distill", ("torch",)),
         (
-            "from densedistill.tools import benchmark, distill, doctor, evaluate, export; doctor.parser()",
+            "from densedistill.tools import benchmark, distill, doctor, evaluate, export, predict; doctor.parser()",
             ("torch", "numpy", "pydantic"),
         ),
         ("import densedistill.backbones", ("timm", "segmentation_models_pytorch", "spandrel")),

@@ -41,7 +41,9 @@ def _study(size: str, small: int, ratios: tuple[int, ...], **fields: Any) -> Stu
 def demo() -> StudyDefinition:
     """Embedded crops at 16 pixels, whose true 32 pixels are there; beyond that they are enlarged."""
     base = {**small_crops(), "data.input_size": 16}
-    return _study("demo", 16, (1, 2, 4), seeds=(0, 1, 2), base={**base, "data.limit": 100})
+    return _study(
+        "demo", 16, (1, 2, 4), seeds=(0, 1, 2), base={**base, "data.limit": 100}, teacher={"recipe.epochs": 8}
+    )
 
 
 def real() -> StudyDefinition:

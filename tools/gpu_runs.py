@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--methods", default="kd,dkd,crd,dist", metavar="A,B", help="of the pair (kd,dkd,crd,dist)")
     command.add_argument("--seeds", default="0,1,2", metavar="A,B", help="(default: 0,1,2)")
     command.add_argument("--device", default="cuda", metavar="NAME", help="cuda (default), cuda:N, cpu")
-    command.add_argument("--quick", action="store_true", help="two steps of each arm, to see that all of it works")
+    command.add_argument("--quick", action="store_true", help="two steps of each arm (try --data photo-crops)")
     return command
 
 

@@ -118,7 +118,7 @@ def test_checkpoints_hold_no_teacher(tiny: ModuleType, tmp_path: Path, monkeypat
     chain.run()
     student = {f"student.{key}" for key in tiny.TinyNet("sr").state_dict()}
     extra = [set(state["module"]) - student for state in states]
-    projector = "objective.owned.features.projectors.0."
+    projector = "objective.owned.features.term.projectors.0."
     assert set().union(*extra) == {projector + "weight", projector + "bias"}
     assert set(load_tensors(tmp_path / "gen_02/model.safetensors")) == set(tiny.TinyNet("sr").state_dict())
 

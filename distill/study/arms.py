@@ -89,7 +89,9 @@ def _expanded(
     """The arms of one definition under one condition."""
     under: Mapping[str, Any] = {} if condition is None else study.conditions[condition]
     title = definition.label or name
-    against = None if name == study.control else definition.against or study.control
+    # Two students without a teacher answer no question of distillation, unless the study asks it.
+    implied = None if definition.trains.endswith("_scratch") else study.control
+    against = None if name == study.control else definition.against or implied
     for place in _places(definition.grid):
         full = "-".join(
             [*([condition] if condition else []), name, *(_word(key, value) for key, value in place.items())]

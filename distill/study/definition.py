@@ -94,7 +94,7 @@ class ArmDefinition(BaseModel):
     """Values by field; every combination becomes an arm."""
     search: Search | None = None
     against: str | None = None
-    """The arm it is compared with; None: the study's control."""
+    """The arm it is compared with; None: the study's control, and for an arm without a teacher nothing."""
 
     @field_validator("grid")
     @classmethod

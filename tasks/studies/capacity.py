@@ -61,7 +61,7 @@ def _study(size: str, pairs: Mapping[str, Pair], stems: Sequence[str], **fields:
 
 
 def demo() -> StudyDefinition:
-    """Embedded crops at 16 pixels, small members of the family, one seed: a look and no evidence."""
+    """Embedded crops at 16 pixels, small members of the family."""
     pairs = {
         "26-10": ("timm/resnet26", "timm/resnet10t"),
         "14-10": ("timm/resnet14t", "timm/resnet10t"),
@@ -69,7 +69,7 @@ def demo() -> StudyDefinition:
     }
     base = {key: value for key, value in small_crops(2).items() if key not in ("teacher", "student")}
     base |= {"pretrained": "none", "data.limit": 40, "recipe.clip_norm": 1.0, "recipe.warmup_epochs": 0}
-    return _study("demo", pairs, ("small", "imagenet"), seeds=(0,), base=base, teacher={"recipe.epochs": 3})
+    return _study("demo", pairs, ("small", "imagenet"), seeds=(0, 1), base=base, teacher={"recipe.epochs": 8})
 
 
 def paper() -> StudyDefinition:

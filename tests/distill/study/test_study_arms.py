@@ -44,6 +44,18 @@ def test_conditions_multiply_every_arm_and_hold_comparisons_within() -> None:
     assert [arm.role for arm in found.values()] == ["control", "control", "method"] * 2
 
 
+def test_a_second_student_alone_is_compared_with_nothing() -> None:
+    found = arms_of(
+        {"scratch": SCRATCH, "other": SCRATCH, "kd": {"against": "other"}, "asked": {**SCRATCH, "against": "other"}}
+    )
+    assert {name: arm.against for name, arm in found.items()} == {
+        "scratch": None,
+        "other": None,
+        "kd": "other",
+        "asked": "other",
+    }
+
+
 def test_controls_run_first() -> None:
     assert list(arms_of({"kd": {}, "scratch": SCRATCH})) == ["scratch", "kd"]
 

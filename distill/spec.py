@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -236,9 +236,9 @@ class TaskSpec:
     """What an arm's record says beside the metric, with a teacher and without; None: nothing."""
     test_time: Mapping[str, Views] = field(default_factory=dict)
     """Kinds of test-time augmentation by name, the usual one first. Empty: the task has none."""
-    benchmark: Callable[[Any, str, EvalSet], Metric | None] = field(default=no_benchmark)
+    benchmark: Callable[[Any, Literal["val", "test"], EvalSet], Metric | None] = field(default=no_benchmark)
     """(data options, part, images of that part) -> a fresh second metric, too slow for every epoch. The engine asks it
-    of test sets alone, when an arm is done; part is `test` or `val`. None: this set has no such figures."""
+    of test sets alone, when an arm is done. None: this set has no such figures."""
     application: Application = field(default_factory=Application)
     """How its networks are applied to anybody's images; as they are, dense tasks need say nothing."""
     baselines: Callable[[Any], Mapping[str, Callable[[Tensor], Tensor]]] = field(default=no_baselines)

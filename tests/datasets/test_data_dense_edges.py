@@ -171,7 +171,8 @@ def test_pairs_in_parts_are_kept(tmp_path: Path) -> None:
     np.testing.assert_array_equal(batch["target"][1, 0].numpy(), (mask >= 128).astype(np.float32))
 
 
-def test_pairs_faults(tmp_path: Path) -> None:
+def test_pairs_faults(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DENSEDISTILL_DATA", raising=False)
     _pairs(tmp_path, ("",))
     with pytest.raises(DataError, match="none of the 6 training images is as large as a view of 64"):
         load_edges(_edges("pairs", tmp_path, size=64))

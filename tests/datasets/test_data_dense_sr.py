@@ -180,7 +180,10 @@ def _low_of_scale_eight(root: Path) -> SuperResolutionData:
         (_low_of_scale_eight, "6x5 times 4 is 24x20 pixels, and .*48x40: they are not a pair"),
     ],
 )
-def test_bad_folders(tmp_path: Path, spoil: Callable[[Path], SuperResolutionData], message: str) -> None:
+def test_bad_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Path], SuperResolutionData], message: str
+) -> None:
+    monkeypatch.delenv("DENSEDISTILL_DATA", raising=False)
     _write(tmp_path / "train", 6)
     _write(tmp_path / "test", 1, seed=1)
     with pytest.raises(DataError, match=message):

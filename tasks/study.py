@@ -16,7 +16,7 @@ from densedistill.distill.plugins import load_plugin
 from densedistill.distill.progress import RunLog
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.signals import StopSignal
-from densedistill.distill.study.arms import sampled_name
+from densedistill.distill.study.arms import StudyArm, sampled_name
 from densedistill.distill.study.definition import StudyDefinition
 from densedistill.distill.study.folder import StudyDir, require_same
 from densedistill.distill.study.layers import RunSettings
@@ -77,7 +77,7 @@ class StudyWork:
         base = f"{self.study.name}-{self.study.size}"
         metric = self.study.metric or self.spec.metric
         kept = open_storage(storage, self.folder.path)
-        keys = [(arm, seed) for arm in plan.arms for seed in arm.seeds]
+        keys = by_seed(plan.arms)
         jobs = [Job(trial_key(arm.name, seed), {"arm": arm.name, "seed": seed}) for arm, seed in keys]
         self.places = {trial_key(arm.name, seed): (arm, seed) for arm, seed in keys}
         self.teachers = self._queue(kept, f"{base}/teachers", [Job(key, {}) for key in plan.teachers])
@@ -273,6 +273,12 @@ class StudyWork:
                 result = read_json(file)
                 self._about = {"data": result["data"], "environment": result["environment"]}
         return self._about
+
+
+def by_seed(arms: Sequence[StudyArm]) -> list[tuple[StudyArm, int]]:
+    """Every arm with its first seed, then every arm with its second, ...: a study that is stopped has compared all."""
+    rounds = range(max(len(arm.seeds) for arm in arms))
+    return [(arm, arm.seeds[place]) for place in rounds for arm in arms if place < len(arm.seeds)]
 
 
 def _wait() -> None:

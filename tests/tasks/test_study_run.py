@@ -15,7 +15,7 @@ from densedistill.distill.study.definition import study_from
 from densedistill.distill.study.fairness import warnings_of
 from densedistill.tasks import run
 from densedistill.tasks import study as study_module
-from densedistill.tasks.study import StudyWork, prepared
+from densedistill.tasks.study import StudyWork, by_seed, prepared
 from densedistill.tasks.study_log import TrialLog
 
 SCRATCH = {"trains": "gen_02_scratch"}
@@ -272,3 +272,10 @@ def test_another_figure_may_be_the_judge(tiny: ModuleType, tmp_path: Path) -> No
     trial = trials(record)["kd/0"]
     assert trial["test"] == trial["tests"]["tiny"]["nll"]
     assert record["metric"] == {"name": "nll", "unit": "", "higher_is_better": False}
+
+
+def test_all_arms_are_compared_before_any_gets_its_second_seed(tiny: ModuleType) -> None:
+    plan = prepared(study({"kd": {}}, seeds=[3, 5]))
+    order = [(arm.name, seed) for arm, seed in by_seed(plan.arms)]
+    names = [arm.name for arm in plan.arms]
+    assert order == [(name, 3) for name in names] + [(name, 5) for name in names]

@@ -72,7 +72,7 @@ def test_every_trial_runs_once_and_equals_the_ordinary_run(
     record = made.run()
     assert record["complete"]
     teacher = record["teachers"][0]["key"]
-    assert executed == [f"teachers/{teacher}", *(f"{arm}/seed-{seed}" for arm in ("scratch", "kd") for seed in (0, 1))]
+    assert executed == [f"teachers/{teacher}", *(f"{arm}/seed-{seed}" for seed in (0, 1) for arm in ("scratch", "kd"))]
     assert json.loads((tmp_path / "study" / "study.json").read_text()) == record
     # The chain of seed 1 has the very teacher that the study shares: both of its arms must come out alike.
     whole = run("tiny_cls", seed=1, out=tmp_path / "run", settings=BASE)

@@ -68,7 +68,8 @@ class Chain(CachingAssembler):
             keep_freed_memory()
         self.track, self.command = track, command
         self.baselines: list[dict[str, Any]] = []
-        self.scoring = Scoring(self)
+        self.stop = StopSignal()
+        self.scoring = Scoring(self, self.stop.heed)
         self.earlier = read_earlier(resolved.config.compared_with, resolved.config.task, resolved.spec.metric)
         self.probed: Mapping[str, int | None] = {}
         """What is known before the run of the memory that arms need; see `dry_run.preflight`."""
@@ -81,16 +82,16 @@ class Chain(CachingAssembler):
             RunFailedError: training failed; finished arms and the last good state are kept.
             InterruptedRunError: a signal arrived; the state is saved.
         """
-        self._score_baselines()
-        self._write_result()
-        with StopSignal() as stop:
+        with self.stop:
+            self._score_baselines()
+            self._write_result()
             for lesson in lessons(self.plans):
                 left = [plan for plan in lesson if not self.run_dir.arm(plan.name).done]
                 for plan in lesson:
                     if plan not in left:
                         self.log.message(f"{plan.name} is done already")
                 if left:
-                    self._run_lesson(left, stop)
+                    self._run_lesson(left)
                     self.runtime.accelerator.wait_for_everyone()
                 self._write_result()
         if self.runtime.is_main and self.resolved.config.teacher_cache_root is None:
@@ -99,7 +100,7 @@ class Chain(CachingAssembler):
 
     # -- a lesson ----------------------------------------------------------------------------------------------------
 
-    def _run_lesson(self, plans: Sequence[ArmPlan], stop: StopSignal) -> None:
+    def _run_lesson(self, plans: Sequence[ArmPlan]) -> None:
         """Train the arms that learn together, and finish each."""
         reset_peak(self.runtime.device)
         teacher = None if plans[0].teacher is None else self.teacher(plans[0].teacher)
@@ -110,7 +111,7 @@ class Chain(CachingAssembler):
         if teacher is not None:
             self.prepare(teacher, assembled[0].arm.recipe.batch_size, lambda text: self._note(notes, text))
         if assembled[0].trained:
-            trainings = self._train([one.arm for one in assembled], stop, notes)
+            trainings = self._train([one.arm for one in assembled], notes)
             counters = [figures(training.counters) for training in trainings]
             notices = [training.watch.notices for training in trainings]
         for one, done, said, seen in zip(assembled, counters, notes, notices, strict=True):
@@ -124,7 +125,7 @@ class Chain(CachingAssembler):
             said.append(text)
         self.log.message(text, "warning")
 
-    def _train(self, arms: Sequence[Arm], stop: StopSignal, notes: Sequence[list[str]]) -> list[ArmTraining]:
+    def _train(self, arms: Sequence[Arm], notes: Sequence[list[str]]) -> list[ArmTraining]:
         """One lesson; `notes` of each arm take what is to be said of it."""
         choices = Choices(self.run_dir.arm(arms[0].plan.name).state / "choices.json", write=self.runtime.is_main)
         size = self._chosen_micro_batch(arms, choices)
@@ -136,7 +137,7 @@ class Chain(CachingAssembler):
                 folder = self.run_dir.arm(arm.plan.name)
                 trainings.append(ArmTraining(dataclasses.replace(arm, micro_batch=size), folder, around))
             answers = None if arms[0].teacher is None else self._answers(arms[0], arms[0].teacher)
-            lesson = Lesson(trainings, answers, around, stop, choices)
+            lesson = Lesson(trainings, answers, around, self.stop, choices)
             lesson.run()
         finally:
             if answers is not None:
@@ -254,6 +255,7 @@ class Chain(CachingAssembler):
             on_epoch=self._on_epoch,
             on_start=self._on_start,
             speed=self.speed,
+            heed=self.stop.heed,
         )
 
     def _on_epoch(self, line: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -11,11 +12,12 @@ from torch import Tensor, nn
 from densedistill.distill.bounded import bounded
 from densedistill.distill.data import EvalSet
 from densedistill.distill.fidelity import Scored
-from densedistill.distill.metrics.base import Metric
+from densedistill.distill.metrics.base import Lengthy, Metric
 from densedistill.distill.objective import Objective
 from densedistill.distill.outputs import Prediction, StepOutputs
 from densedistill.distill.spec import TaskSpec
 from densedistill.distill.test_time import Views, averaged
+from densedistill.distill.tiling import Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,7 @@ def evaluate(
     objective: Objective | None = None,
     views: Views | None = None,
     keep: bool = False,
+    heed: Callable[[], None] | None = None,
 ) -> Evaluation:
     """Score `network` on `images` with a fresh `metric`.
 
@@ -53,15 +56,19 @@ def evaluate(
     maps are large, and of unlike sizes. With `views`, the metric reads the mean
     of the finished predictions for several views of each input; there is then no loss, and no output to keep.
     Whole images are predicted in bounded memory: large ones in tiles, many in parts of their batch.
-    `benchmark` reads what `metric` reads, and its figures follow the metric's.
+    `benchmark` reads what `metric` reads, and its figures follow the metric's. `heed` is called before each prediction
+    and while figures that take long are computed: what it raises ends the evaluation.
     """
     if isinstance(network, nn.Module):
         network.eval()
     losses: list[torch.Tensor] = []
     sizes: list[int] = []
     kept: list[tuple[Tensor, Tensor]] = []
-    predict = bounded(spec)
+    predict = bounded(spec if heed is None else _heeding(spec, heed))
     asked = [metric] if benchmark is None else [metric, benchmark]
+    for figures in asked:
+        if heed is not None and isinstance(figures, Lengthy):
+            figures.heeding(heed)
     for batch in images.batches(batch_size, device=device):
         if views is not None:
             finished = averaged(network, batch["input"], views, predict, spec.finish)
@@ -88,6 +95,16 @@ def evaluate(
         per_image=_by_image(images.ids, [figures.per_image() for figures in asked]),
         said=Scored(*(torch.cat(parts) for parts in zip(*kept, strict=True))) if kept else None,
     )
+
+
+def _heeding(spec: TaskSpec, heed: Callable[[], None]) -> TaskSpec:
+    """`spec` with `heed` called before each prediction: those of parts and tiles too, which are bounded in time."""
+
+    def predict(network: Network, images: Tensor) -> Tensor:
+        heed()
+        return spec.predict(network, images)
+
+    return dataclasses.replace(spec, predict=predict)
 
 
 def _by_image(names: Sequence[str], tables: Sequence[Sequence[Mapping[str, float]]]) -> dict[str, dict[str, float]]:

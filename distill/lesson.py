@@ -72,7 +72,8 @@ class Lesson:
             class_ = [training for training in learning if training.counters.epoch == epoch]
             yield from self._epoch(class_, epoch)
             for training in class_:
-                training.finish_epoch()
+                if not training.finish_epoch():
+                    break
             self._save_or_stop()
 
     def _begin(self) -> None:

@@ -31,8 +31,9 @@ class Scores:
 class Scoring:
     """Scores the arms of a chain; remembers what teachers said, for their students."""
 
-    def __init__(self, chain: Assembler) -> None:
-        self.chain = chain
+    def __init__(self, chain: Assembler, heed: Callable[[], None]) -> None:
+        """Score arms of `chain`; `heed` is called often meanwhile, and ends it by what it raises."""
+        self.chain, self.heed = chain, heed
         self.spec = chain.resolved.spec
         self._said: dict[str, ArmScores] = {}
 
@@ -114,6 +115,7 @@ class Scoring:
             device=self.chain.runtime.device,
             batch_size=batch_size,
             keep=keep,
+            heed=self.heed,
         )
 
 

@@ -1,4 +1,4 @@
-"""Stopping politely: a signal is noted, the step in hand is finished, the state is saved."""
+"""Stopping politely: a signal is noted, the step or the prediction in hand is finished, the state is saved."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import signal
 import threading
 from collections.abc import Callable
 from types import FrameType, TracebackType
+
+from densedistill.distill.errors import InterruptedRunError
 
 _Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
 
@@ -19,10 +21,23 @@ class StopSignal:
         self._before: dict[int, _Handler] = {}
 
     def __enter__(self) -> StopSignal:
+        self.number = 0
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._before[number] = signal.signal(number, self._note)
         return self
+
+    def heed(self) -> None:
+        """Go on, unless a signal has arrived.
+
+        Raises:
+            InterruptedRunError: one has.
+        """
+        if self.number:
+            raise InterruptedRunError(
+                f"stopped by signal {self.number} in an evaluation; what was trained before it is saved.",
+                exit_status=128 + self.number,
+            )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -24,7 +24,7 @@ from densedistill.distill.clipping import clip_gradients
 from densedistill.distill.collective import average_meter, from_main
 from densedistill.distill.counters import Best, Counters, Meter, Selection
 from densedistill.distill.data import TaskData
-from densedistill.distill.errors import RunFailedError
+from densedistill.distill.errors import InterruptedRunError, RunFailedError
 from densedistill.distill.evaluation import Evaluation, evaluate
 from densedistill.distill.fast.depthwise import rewrite_depthwise
 from densedistill.distill.memory import PROBE_IMAGES
@@ -65,6 +65,8 @@ class Surroundings:
     """(arm, epochs done, steps done): called before an arm's first step, and again after each restart."""
     speed: Speed
     phases: Phases = unmeasured
+    heed: Callable[[], None] | None = None
+    """Called often in an evaluation, which it ends with an InterruptedRunError when the run is to stop."""
 
 
 class ArmTraining:
@@ -203,8 +205,11 @@ class ArmTraining:
 
     # -- after an epoch ---------------------------------------------------------------------------------------------
 
-    def finish_epoch(self) -> None:
-        """Evaluate where it is due, select, and write the epoch's line."""
+    def finish_epoch(self) -> bool:
+        """Evaluate where it is due, select, and write the epoch's line.
+
+        False: the run is to stop, and the evaluation was left. Nothing has changed; called again, it is made anew.
+        """
         self._synchronise()
         epoch = self.counters.epoch + 1
         means = self.meter.means()
@@ -212,6 +217,8 @@ class ArmTraining:
             self._require_finite({name: torch.tensor(value) for name, value in means.items()})
         due = epoch % self.recipe.evaluate_every == 0 or epoch == self.recipe.epochs
         self.evaluation = self._evaluate() if due else None
+        if due and self.evaluation is None:
+            return False
         if self.evaluation is not None:
             self._select(self.evaluation, epoch)
         line = self._line(means, epoch)
@@ -220,24 +227,25 @@ class ArmTraining:
             self._notice(notice)
         self.counters.epoch = epoch
         self.meter.reset()
+        return True
 
-    def _evaluate(self) -> Evaluation:
-        """Score the network on validation; the main process does it for all."""
+    def _evaluate(self) -> Evaluation | None:
+        """Score the network on validation; the main process does it for all. None: the run is to stop."""
         evaluation = None
         if self.runtime.is_main:
-            evaluation = evaluate(
-                self.evaluated_network,
-                self.around.data.val,
-                spec=self.around.spec,
-                metric=self.around.spec.metric.make(self.around.options, self.around.data),
-                device=self.runtime.device,
-                batch_size=self.recipe.batch_size,
-                objective=self.judge,
-            )
-        shared = from_main(evaluation)
-        if shared is None:
-            raise RuntimeError("the main process sent no evaluation")
-        return shared
+            # The other processes wait for an answer: None tells them too.
+            with contextlib.suppress(InterruptedRunError):
+                evaluation = evaluate(
+                    self.evaluated_network,
+                    self.around.data.val,
+                    spec=self.around.spec,
+                    metric=self.around.spec.metric.make(self.around.options, self.around.data),
+                    device=self.runtime.device,
+                    batch_size=self.recipe.batch_size,
+                    objective=self.judge,
+                    heed=self.around.heed,
+                )
+        return from_main(evaluation)
 
     def _select(self, evaluation: Evaluation, epoch: int) -> None:
         figure = evaluation.metrics[self.around.spec.metric.name]

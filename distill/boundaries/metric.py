@@ -35,6 +35,7 @@ class BoundaryBenchmark:
         self._options = options
         self._cases: list[Callable[[], tuple[np.ndarray, np.ndarray]]] = []
         self._found: BoundaryScores | None = None
+        self._heed: Callable[[], None] | None = None
 
     def update(self, prediction: Tensor, batch: Mapping[str, Tensor]) -> None:
         """Take probabilities (B, 1, H, W) with the batch's `target` of the same shape and its `index` (B,).
@@ -49,6 +50,10 @@ class BoundaryBenchmark:
         for level, target, place in zip(levels, targets, batch["index"].tolist(), strict=True):
             self._cases.append(self._case(level, target, place))
         self._found = None
+
+    def heeding(self, heed: Callable[[], None]) -> None:
+        """Call `heed` after each image while the figures are computed; what it raises leaves `compute`."""
+        self._heed = heed
 
     def compute(self) -> dict[str, float]:
         """`ods`, `ods_threshold`, `ois` and `ap`.
@@ -68,7 +73,7 @@ class BoundaryBenchmark:
 
     def _scores(self) -> BoundaryScores:
         if self._found is None:
-            self._found = benchmark_boundaries(self._cases, self._options)
+            self._found = benchmark_boundaries(self._cases, self._options, progress=self._heed)
         return self._found
 
     def _case(self, level: np.ndarray, target: np.ndarray, place: int) -> Callable[[], tuple[np.ndarray, np.ndarray]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping
+from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -23,3 +23,11 @@ class Metric(Protocol):
 
     def per_image(self) -> list[dict[str, float]]:
         """The figures of each image, in the order seen; empty where the metric has none."""
+
+
+@runtime_checkable
+class Lengthy(Protocol):
+    """A metric whose figures take so long to compute that a run must be stoppable meanwhile."""
+
+    def heeding(self, heed: Callable[[], None]) -> None:
+        """Call `heed` every few seconds from now on; what it raises leaves `compute`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import subprocess
@@ -10,11 +11,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
+from densedistill.distill.boundaries import BoundaryBenchmark
 from densedistill.distill.errors import InterruptedRunError, RunFailedError
 from densedistill.distill.files import read_json
 from densedistill.distill.guard import naming_failures
+from densedistill.distill.signals import StopSignal
+from densedistill.distill.spec import TaskSpec
 from densedistill.distill.training import ArmTraining
 
 DRIVER = Path(__file__).with_name("tiny_drive.py")
@@ -78,6 +84,73 @@ def test_a_signal_saves_and_ends_the_run(
     tiny.tiny_chain(spec, tmp_path / "broken").run()
     assert finished.stat().st_mtime_ns == written
     _assert_same(tiny, tmp_path / "whole", tmp_path / "broken")
+
+
+# -- a signal in an evaluation --------------------------------------------------------------------------------------
+
+
+def _signalling(spec: TaskSpec, at: int) -> tuple[TaskSpec, list[int]]:
+    """`spec` with a signal in evaluated batch `at` of the run, and a list that gets an entry for each of them."""
+    predicted: list[int] = []
+
+    def predict(network: Any, images: Any) -> Any:
+        # An image by itself is there to be timed.
+        predicted.extend([len(images)] if len(images) > 1 else [])
+        if len(images) > 1 and len(predicted) == at:
+            signal.raise_signal(signal.SIGTERM)
+        return spec.predict(network, images)
+
+    return dataclasses.replace(spec, predict=predict), predicted
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [(1, "in arm gen_01 after step 6"), (5, "in an evaluation"), (7, "in an evaluation"), (9, "in arm gen_02 after")],
+    ids=["epoch", "finished arm on validation", "finished arm on test", "student's epoch"],
+)
+def test_a_signal_in_an_evaluation_ends_the_run_before_the_next_batch(
+    tiny: ModuleType, tmp_path: Path, at: int, said: str
+) -> None:
+    spec = tiny.tiny_spec("cls")
+    tiny.tiny_chain(spec, tmp_path / "whole").run()
+    signalled, seen = _signalling(spec, at)
+    with pytest.raises(InterruptedRunError, match=said) as interrupted:
+        tiny.tiny_chain(signalled, tmp_path / "broken").run()
+    assert interrupted.value.exit_status == 143
+    assert len(seen) == at
+    tiny.tiny_chain(spec, tmp_path / "broken").run()
+    _assert_same(tiny, tmp_path / "whole", tmp_path / "broken")
+
+
+def test_a_signal_while_given_weights_are_evaluated(tiny: ModuleType, tmp_path: Path) -> None:
+    spec = tiny.tiny_spec("cls")
+    weights = tmp_path / "teacher.pt"
+    torch.save(tiny.TinyNet("cls", width=8).state_dict(), weights)
+    settings = {"teacher_weights": str(weights)}
+    signalled, seen = _signalling(spec, 2)
+    with pytest.raises(InterruptedRunError, match="stopped by signal 15 in an evaluation"):
+        tiny.tiny_chain(signalled, tmp_path / "broken", settings).run()
+    assert len(seen) == 2
+    assert not (tmp_path / "broken/gen_01/arm.json").exists()
+    assert len(tiny.tiny_chain(spec, tmp_path / "broken", settings).run()["arms"]) == len(ARMS)
+
+
+def test_a_signal_while_the_boundary_benchmark_counts() -> None:
+    stop = StopSignal()
+    read: list[int] = []
+
+    def annotations(place: int) -> np.ndarray:
+        read.append(place)
+        stop.number = signal.SIGTERM
+        return np.eye(8)[None] > 0
+
+    metric = BoundaryBenchmark(annotations)
+    batch = {"target": torch.zeros(50, 1, 8, 8), "index": torch.arange(50)}
+    metric.update(torch.rand(50, 1, 8, 8), batch)
+    metric.heeding(stop.heed)
+    with pytest.raises(InterruptedRunError):
+        metric.compute()
+    assert len(read) < 50
 
 
 def test_a_finished_run_is_not_run_again(tiny: ModuleType, tmp_path: Path) -> None:

@@ -55,9 +55,10 @@ def _run_noting_epochs(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> tuple[l
     states: list[dict[str, Tensor]] = []
     finish = ArmTraining.finish_epoch
 
-    def noting(training: ArmTraining) -> None:
-        finish(training)
+    def noting(training: ArmTraining) -> bool:
+        done = finish(training)
         states.append({key: value.clone() for key, value in training.evaluated_network.state_dict().items()})
+        return done
 
     monkeypatch.setattr(ArmTraining, "finish_epoch", noting)
     chain.track = lines.append

@@ -39,6 +39,8 @@ NEGLIGIBLE = 0.002
 TOLERATED = 0.02
 """Share of an evaluation set that may be in training with no more than a warning: public sets hold some."""
 BATCH = 256
+MOST_VALUES = 1_000_000
+"""Of the images that are looked at together."""
 
 
 @runtime_checkable
@@ -64,19 +66,35 @@ class Prints:
 
 def prints(images: Iterable[Tensor]) -> Prints:
     """The prints of images (C, H, W) in [0, 1], of any sizes."""
-    hashes, thumbnails = [], []
+    hashes, thumbnails = [np.zeros(0, np.uint64)], []
+    for alike in _together(images):
+        hashes.append(difference_hashes(alike))
+        small = interpolate(alike, size=(SIDE, SIDE), mode="bilinear", antialias=True)
+        thumbnails.append((small.flatten(1) * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy())
+    return Prints(np.concatenate(hashes), np.concatenate(thumbnails) if thumbnails else np.zeros((0, 1), np.uint8))
+
+
+def _together(images: Iterable[Tensor]) -> Iterator[Tensor]:
+    """`images` (N, C, H, W), as many of one shape as come one after another and are small: a call costs more than they.
+
+    Above all on a busy machine, where its threads wait for each other.
+    """
+    held: list[Tensor] = []
     for image in images:
-        hashes.append(difference_hash(image))
-        small = interpolate(image[None], size=(SIDE, SIDE), mode="bilinear", antialias=True)
-        thumbnails.append((small.flatten() * 255).round().clamp(0, 255).to(torch.uint8).cpu().numpy())
-    return Prints(np.array(hashes, dtype=np.uint64), np.stack(thumbnails) if thumbnails else np.zeros((0, 1), np.uint8))
+        if held and (image.shape != held[0].shape or (len(held) + 1) * image.numel() > MOST_VALUES):
+            yield torch.stack(held)
+            held = []
+        held.append(image)
+    if held:
+        yield torch.stack(held)
 
 
-def difference_hash(image: Tensor) -> int:
-    """64 bits of an image (C, H, W): whether each cell of a 9x8 thumbnail is darker than the one to its right."""
-    grey = interpolate(image.mean(dim=0)[None, None], size=(8, 9), mode="bilinear", antialias=True)[0, 0]
-    bits = (grey[:, 1:] > grey[:, :-1]).flatten().cpu().numpy()
-    return int.from_bytes(np.packbits(bits).tobytes(), "big")
+def difference_hashes(images: Tensor) -> np.ndarray:
+    """(N,) uint64 of images (N, C, H, W): whether each cell of a 9x8 thumbnail is darker than the one to its right."""
+    grey = interpolate(images.mean(dim=1, keepdim=True), size=(8, 9), mode="bilinear", antialias=True)[:, 0]
+    bits = (grey[:, :, 1:] > grey[:, :, :-1]).flatten(1).cpu().numpy()
+    found: np.ndarray = np.packbits(bits, axis=1).view(">u8")[:, 0].astype(np.uint64)
+    return found
 
 
 def duplicates(known: Prints, others: Prints) -> list[tuple[int, int]]:

@@ -34,8 +34,9 @@ from densedistill.distill.networks import Pretrained
 
 LONG_RUN_SECONDS = 900.0
 """Planned training time from which a run is examined without being asked."""
-SHARE = 0.02
-"""Of the planned time, what the examination before a run may take."""
+SHARE, MOST_SECONDS = 0.02, 60.0
+"""Of the planned time, what the examination before a run may take, and what it may take at most: however long a run is,
+a minute of waiting is much for someone who has just started it."""
 FEWEST_IMAGES, FEWEST_EMBEDDED = 2000, 200_000
 """A run that trains on fewer is not even timed; embedded data are there for runs of minutes, which a few seconds of
 timing would delay."""
@@ -43,6 +44,8 @@ ARMS_SHARE = 0.5
 """Of the time that is left, what one arm's checks may take."""
 BATCHES_OF_AN_ARM = 10
 """About as many forward and backward passes as the checks of one arm take."""
+FEWEST_IN_A_BATCH = 2
+"""Images that batch-norm needs, and that tell whether features depend on the image."""
 TEACHER_IMAGES = 256
 """Most validation images for the teacher in the examination before a run."""
 
@@ -62,13 +65,12 @@ def examine(chain: DoctorChain, limits: Limits | None = None, costs: Mapping[str
     bounds, started = limits or Limits(), time.monotonic()
     found: list[Finding] = []
     for plan in chain.to_train:
-        cost = None if costs is None else costs[plan.name].per_image * BENCH_IMAGES * BATCHES_OF_AN_ARM
-        found += (
-            _too_dear(plan, cost) if cost is not None and cost > ARMS_SHARE * bounds.left else check_arm(chain, plan)
-        )
+        images = BENCH_IMAGES if costs is None else _affordable(costs[plan.name], bounds)
+        found += check_arm(chain, plan, images) if images else _too_dear("steps", plan.name)
+    # The cheapest and most telling first: the last ones are left out where the time is up.
+    found += check_classes(chain.data, bounds) if bounds.left > 0 else _too_dear("class counts", chain.data.name)
     found += check_teachers(chain, bounds)
-    found += check_classes(chain.data, bounds)
-    found += check_duplicates(chain.data, bounds)
+    found += check_duplicates(chain.data, bounds) if bounds.left > 0 else _too_dear("duplicates", chain.data.name)
     if costs is None:
         trials = [chain.try_arm(plan) for plan in chain.plans if not chain.is_known(plan)]
         found.append(check_time({trial.arm: trial.seconds for trial in trials}))
@@ -78,19 +80,19 @@ def examine(chain: DoctorChain, limits: Limits | None = None, costs: Mapping[str
     return Diagnosis(findings=tuple(found), seconds=time.monotonic() - started)
 
 
-def check_arm(chain: DoctorChain, plan: ArmPlan) -> list[Finding]:
-    """What a few steps of `plan`'s arm show."""
+def check_arm(chain: DoctorChain, plan: ArmPlan, images: int = BENCH_IMAGES) -> list[Finding]:
+    """What a few steps of `plan`'s arm show, with `images` in a batch."""
     arm = chain.assemble(plan).arm
     before = {} if arm.teacher is None else teacher_state(arm)
     found = [] if arm.teacher is None else [check_teacher_frozen(arm)]
-    with on_bench(chain, arm) as bench:
+    with on_bench(chain, arm, images) as bench:
         found += look_at_steps(bench, before)
         batch = bench.batch
     channels_last = chain.resolved.config.speed.channels_last
     found.append(check_reload(arm, chain.arguments_of(plan), chain.networks, batch, channels_last=channels_last))
     if arm.teacher is not None:
         plain = chain.with_alpha_zero()
-        found.append(check_alpha_zero(plain, plain.assemble(plan, arm.teacher).arm))
+        found.append(check_alpha_zero(plain, plain.assemble(plan, arm.teacher).arm, images))
     return found
 
 
@@ -119,6 +121,9 @@ def check_teachers(chain: DoctorChain, limits: Limits) -> list[Finding]:
             text = "this run trains it: there is nothing to measure yet, and the checks of steps used fresh weights"
             found.append(Finding(check="teacher's figure", subject=plan.name, status="skip", text=text))
             continue
+        if limits.left <= 0:
+            found += _too_dear("teacher's figure", plan.name)
+            continue
         teacher = Examined(
             arm=plan.name,
             network=chain.teacher(plan.name).network,
@@ -135,7 +140,8 @@ def before_run(chain: Assembler, say: Callable[[str], None], *, always: bool = F
     """The examination before a run: brief, and only of a long one; None where it was not worth while.
 
     A few steps of each network tell how long the run will be. From a quarter of an hour on it is examined, for about
-    2 % of that time at most. `always`: however short it is, and without a bound.
+    2 % of that time and a minute at most: what no longer fits is skipped, and said to be. `always`: however short it
+    is, and without a bound.
 
     Raises:
         RunFailedError: a check failed; the message says what to do, and how to train all the same.
@@ -156,7 +162,7 @@ def before_run(chain: Assembler, say: Callable[[str], None], *, always: bool = F
     planned = sum(cost.seconds for cost in costs.values())
     if not always and planned < LONG_RUN_SECONDS:
         return None
-    bound = None if always else time.monotonic() + SHARE * planned - (time.monotonic() - started)
+    bound = None if always else started + min(SHARE * planned, MOST_SECONDS)
     diagnosis = examine(doctor, Limits(until=bound, teacher_images=TEACHER_IMAGES), costs)
     for finding in diagnosis.of("warn"):
         say(f"doctor: {finding.check} ({finding.subject}): {finding.text}. {finding.remedy}")
@@ -168,9 +174,15 @@ def before_run(chain: Assembler, say: Callable[[str], None], *, always: bool = F
     return diagnosis
 
 
-def _too_dear(plan: ArmPlan, seconds: float) -> list[Finding]:
-    text = f"its steps would take about {seconds:.0f} s, too much before this run: ask tools/doctor.py"
-    return [Finding(check="steps", subject=plan.name, status="skip", text=text)]
+def _affordable(cost: Cost, bounds: Limits) -> int:
+    """Images in a batch for the checks of an arm; 0 where two are too many."""
+    fitting = ARMS_SHARE * bounds.left / max(cost.per_image * BATCHES_OF_AN_ARM, 1e-9)
+    return int(min(fitting, BENCH_IMAGES)) if fitting >= FEWEST_IN_A_BATCH else 0
+
+
+def _too_dear(check: str, subject: str) -> list[Finding]:
+    text = "there was no time for it before this run: ask tools/doctor.py"
+    return [Finding(check=check, subject=subject, status="skip", text=text)]
 
 
 def _alone(chain: DoctorChain, teacher: ArmPlan) -> dict[str, float]:

@@ -11,7 +11,7 @@ from densedistill.distill.arm import Arm
 from densedistill.distill.assembly import Assembler
 from densedistill.distill.batch_norm import freeze_statistics
 from densedistill.distill.config import Resolved
-from densedistill.distill.doctor.bench import on_bench, snapshot
+from densedistill.distill.doctor.bench import BENCH_IMAGES, on_bench, snapshot
 from densedistill.distill.doctor.finding import Finding
 from densedistill.distill.objective import LossTerm, without_teacher
 from densedistill.distill.outputs import Batch, Prediction, StepOutputs
@@ -23,12 +23,13 @@ TOLERANCE = {"fp32": 0.02, "bf16": 0.15, "fp16": 0.15}
 CHECK = "alpha 0 is plain training"
 
 
-def check_alpha_zero(chain: Assembler, arm: Arm) -> Finding:
+def check_alpha_zero(chain: Assembler, arm: Arm, images: int = BENCH_IMAGES) -> Finding:
     """One step of `arm` with its teacher's terms off, beside a step of plain PyTorch on the control arm's loss.
 
     Args:
         chain: of the request at alpha 0, where its method has one; see `without_alpha`.
         arm: as `chain` assembles it. Where the method has no alpha, its teacher's terms are given weight 0.
+        images: in the batch.
 
     Both go by gradient descent at a learning rate of 1, so that a step is the gradient itself. The arm is used up.
     """
@@ -52,7 +53,7 @@ def check_alpha_zero(chain: Assembler, arm: Arm) -> Finding:
     terms = arm.terms if has_alpha(chain.resolved) else muted_terms(arm)
     muted = dataclasses.replace(arm, recipe=recipe, terms=terms)
     before = snapshot(arm.network)
-    with on_bench(chain, muted) as bench:
+    with on_bench(chain, muted, images) as bench:
         bench.step(0)
         batch = bench.batch
     ours = _step_taken(before, arm.network)

@@ -15,7 +15,17 @@ from densedistill.distill.doctor.labels import check_label_order
 from densedistill.distill.doctor.limits import Limits
 from densedistill.distill.doctor.sample import BATCH, HeldImages
 from densedistill.distill.evaluation import Evaluation, evaluate
+from densedistill.distill.runtime import synchronise
 from densedistill.distill.spec import TaskSpec
+
+PASSES = 10
+"""About as many answers of networks of the teacher's size to each image as its checks take."""
+TEACHER_SHARE = 0.6
+"""Of the time that is left, what these may take."""
+FEWEST = 16
+"""Images below which a figure says too little."""
+TIMED_SIDE = 128
+"""Side in pixels of what is timed to tell."""
 
 Network = Callable[[Tensor], Tensor]
 """From input to raw output."""
@@ -73,7 +83,14 @@ def check_teacher(
         untrained: the teacher's network with fresh weights, whose figure is what chance gives; None: not compared.
         limits: on the images and the time.
     """
-    images = HeldImages(teacher.data.val, limits.teacher_images)
+    held = HeldImages(teacher.data.val, limits.teacher_images, limits)
+    images = held.fewer(fitting_images(teacher, held, limits)) if held.complete else held
+    if not held.complete or len(images.ids) < min(FEWEST, len(held.ids)):
+        dear = "its answers to" if held.complete else "reading"
+        text = (
+            f"{dear} enough of {held.of:,} validation images would take too long before this run: ask tools/doctor.py"
+        )
+        return [Finding(check="teacher's figure", subject=teacher.arm, status="skip", text=text)]
     own = teacher.score(teacher.network, images)
     found = [_beside_chance(teacher, own, images, untrained)]
     found += [_beside_student(teacher, own, images, name, figure) for name, figure in alone.items()]
@@ -82,6 +99,24 @@ def check_teacher(
         return [*found, normalisation]
     order = check_label_order(teacher.arm, own.said.output, own.said.target, teacher.data.classes)
     return [*found, *better_explanation(normalisation, order)]
+
+
+def fitting_images(teacher: Examined, images: HeldImages, limits: Limits) -> int:
+    """How many of `images` the time allows to be asked about `PASSES` times, by what a few pixels take."""
+    if limits.until is None:
+        return len(images.ids)
+    input_BCHW = next(images.batches(BATCH, device=teacher.device))["input"]
+    if teacher.spec.application.view is None:
+        input_BCHW = input_BCHW[..., :TIMED_SIDE, :TIMED_SIDE]
+    pixels = input_BCHW.shape[-2] * input_BCHW.shape[-1]
+    input_BCHW = input_BCHW[: max(TIMED_SIDE**2 // pixels, 1)]
+    started = limits.clock()
+    with torch.inference_mode():
+        teacher.spec.predict(teacher.network.eval(), input_BCHW)
+    synchronise(teacher.device)
+    each = (limits.clock() - started) / (len(input_BCHW) * pixels)
+    share = TEACHER_SHARE * limits.left / max(PASSES * each * images.pixels, 1e-9)
+    return int(min(max(share, 0.0), 1.0) * len(images.ids))
 
 
 def better_explanation(normalisation: Finding, order: Finding) -> tuple[Finding, Finding]:

@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 
 from densedistill.datasets.base import TaskData
 from densedistill.distill.doctor.classes import check_classes
-from densedistill.distill.doctor.duplicates import check_duplicates, difference_hash, duplicates, prints
+from densedistill.distill.doctor.duplicates import check_duplicates, difference_hashes, duplicates, prints
 from densedistill.distill.doctor.finding import Finding, Status
 from densedistill.distill.doctor.labels import best_order, check_label_order
 from densedistill.distill.doctor.limits import Limits
@@ -46,9 +46,10 @@ def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
 
 def test_the_hash_compares_neighbours() -> None:
     rising = torch.linspace(0, 1, 9).expand(3, 8, 9)
-    assert difference_hash(rising) == 2**64 - 1
-    assert difference_hash(rising.flip(-1)) == 0
-    assert difference_hash(0.3 * scene(1) + 0.2) == difference_hash(scene(1))
+    hashes = difference_hashes(torch.stack([rising, rising.flip(-1)]))
+    assert hashes.tolist() == [2**64 - 1, 0]
+    first, second = difference_hashes(torch.stack([0.3 * scene(1) + 0.2, scene(1)]))
+    assert first == second
 
 
 @pytest.mark.parametrize(
@@ -228,3 +229,16 @@ def test_a_sample_is_drawn_from_all_of_a_set(tiny: ModuleType) -> None:
     assert len(torch.cat([batch["target"] for batch in batches]).unique()) >= 9
     assert not sample.whole
     assert HeldImages(whole, 100).whole
+    fewer = sample.fewer(10)
+    (batch,) = fewer.batches(16, device=torch.device("cpu"))
+    assert list(fewer.ids) == [f"val{place}" for place in batch["index"]]
+    assert len(fewer.ids) == 10
+    assert set(fewer.ids) < set(sample.ids)
+    assert fewer.pixels == 10 * 64
+
+
+def test_a_sample_of_which_only_a_part_could_be_read_is_known_to_be_none(tiny: ModuleType) -> None:
+    whole = tiny.TinyEval(torch.rand(100, 3, 8, 8), torch.arange(100) // 10, "val")
+    assert HeldImages(whole, 40, Limits()).complete
+    ticking = iter(range(100))
+    assert not HeldImages(whole, 40, Limits(until=5.0, clock=lambda: float(next(ticking)))).complete

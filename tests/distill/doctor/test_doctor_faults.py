@@ -19,6 +19,7 @@ from densedistill.distill.doctor.chain import DoctorChain
 from densedistill.distill.doctor.examination import before_run, check_arm, check_teachers, examine
 from densedistill.distill.doctor.finding import Finding
 from densedistill.distill.doctor.limits import Limits
+from densedistill.distill.doctor.planned import Cost
 from densedistill.distill.errors import RunFailedError
 from densedistill.distill.files import load_tensors, save_tensors
 from densedistill.distill.losses import kd_loss
@@ -318,6 +319,46 @@ def test_a_long_run_is_examined_and_stopped(tiny: ModuleType, tmp_path: Path, mo
     with pytest.raises(RunFailedError, match=r"KL direction \(gen_02\).*--no-doctor"):
         before_run(tiny.tiny_chain(spec, tmp_path / "swapped", long), print)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_fit_before_a_run_is_skipped(
+    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the run will be; a fault that there was no time to find stops nothing, and is not called a pass."""
+    monkeypatch.setattr(examination, "MOST_SECONDS", 0.0)
+    chain = tiny.tiny_chain(with_terms(tiny.tiny_spec("cls"), swapped), tmp_path, {"recipe.epochs": 100_000_000})
+    diagnosis = before_run(chain, print)
+    assert diagnosis is not None
+    left_out = [(finding.check, finding.subject) for finding in diagnosis.of("skip") if "no time" in finding.text]
+    assert left_out == [("steps", "gen_01"), ("steps", "gen_02"), ("class counts", "tiny"), ("duplicates", "tiny")]
+    assert [finding.check for finding in diagnosis.of("pass", "warn", "fail")] == ["time planned"]
+
+
+def test_a_dear_arm_has_fewer_images_on_the_bench(
+    tiny: ModuleType, patient: Patients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain, seen = patient(tiny.tiny_spec("cls"), tmp_path), []
+    check = examination.check_arm
+    monkeypatch.setattr(examination, "check_arm", lambda *given: seen.append(given[2]) or check(*given))
+    clock = lambda: 0.0  # noqa: E731
+    for seconds in (0.001, 1.0, 100.0):
+        costs = {plan.name: Cost(seconds, 1) for plan in chain.to_train}
+        examine(chain, Limits(until=100.0, clock=clock), costs)
+    assert seen == [16, 16, 5, 5]
+
+
+def test_a_dear_teacher_is_asked_about_fewer_images(tiny: ModuleType, patient: Patients, trained: Trained) -> None:
+    folder, data = trained
+    chain = patient(tiny.tiny_spec("cls"), folder, data=data)
+    # A clock that is a second further at every look: reading takes 7, and an answer to 32 images one.
+    ticking = iter(range(10**6))
+    (figure, *_rest) = check_teachers(chain, Limits(until=50.0, clock=lambda: float(next(ticking))))
+    assert figure.status == "pass"
+    assert 16 <= figure.figures["images"] < len(data.val.ids)
+    hurried = iter(range(10**6))
+    (skipped,) = check_teachers(chain, Limits(until=20.0, clock=lambda: float(next(hurried))))
+    assert (skipped.check, skipped.status) == ("teacher's figure", "skip")
+    assert "reading enough of 200 validation images would take too long before this run" in skipped.text
 
 
 def test_warnings_are_said(tiny: ModuleType, tmp_path: Path) -> None:

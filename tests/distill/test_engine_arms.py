@@ -127,7 +127,7 @@ def _first_losses(tiny: ModuleType, kind: str, out: Path, arm: str) -> tuple[dic
     """The losses of an arm's first look at a batch, with its network as it was, in evaluation mode."""
     chain = tiny.tiny_chain(tiny.tiny_spec(kind), out)
     for plan in chain.plans[: chain.plans.index(_plan(chain, arm))]:
-        chain._run_lesson([plan], stop=_NeverStop())
+        chain._run_lesson([plan])
     made = chain.assemble(_plan(chain, arm)).arm
     batch = sample_batch(chain.data, 8, chain.runtime)
     objective = Objective(made.terms)
@@ -135,10 +135,6 @@ def _first_losses(tiny: ModuleType, kind: str, out: Path, arm: str) -> tuple[dic
     with torch.no_grad():
         losses = step(batch, made.teacher(batch) if made.teacher else None)
     return {name: float(value) for name, value in losses.items()}, made.network, batch, made.teacher
-
-
-class _NeverStop:
-    number = 0
 
 
 def test_scratch_classifier_trains_on_the_whole_cross_entropy(tiny: ModuleType, tmp_path: Path) -> None:

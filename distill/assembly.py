@@ -63,6 +63,11 @@ class Assembler:
         config = resolved.config
         self.plans = chosen(plan_arms(config.generations, config.controls, len(config.students)), config.only)
 
+    @property
+    def policy(self) -> Pretrained:
+        """On providers' weights for the arms' networks; methods go by the configuration's for what they read with."""
+        return self.resolved.config.pretrained
+
     def data_for(self, plan: ArmPlan) -> TaskData:
         """The data as `plan`'s arm takes it: input sizes may differ between generations."""
         return self.data.for_arm(plan.generation, None if plan.teacher is None else self._plan(plan.teacher).generation)
@@ -128,7 +133,7 @@ class Assembler:
         weights = {1: config.teacher_weights, 2: config.student_weights}.get(plan.generation)
         with torch.random.fork_rng():
             torch.manual_seed(derive(config.seed, "init", plan.generation))
-            policy: Pretrained = "none" if weights is not None else config.pretrained
+            policy: Pretrained = "none" if weights is not None else self.policy
             built = self.networks.build(spec.name, self._arguments(plan, spec), pretrained=policy)
         if built.warning:
             self.log.message(f"{plan.name}: {built.warning}", "warning")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from densedistill.distill.caching import CachingAssembler
 from densedistill.distill.fast.depthwise import rewrite_depthwise
 from densedistill.distill.fast.int8 import require_possible
 from densedistill.distill.memory import PROBE_IMAGES, available_bytes
+from densedistill.distill.networks import Pretrained
 from densedistill.distill.objective import Objective
 from densedistill.distill.plan import steps_per_epoch
 from densedistill.distill.probe import estimate_memory, sample_batch, shapes
@@ -55,6 +55,16 @@ class TrialChain(CachingAssembler):
 
     _taught_by: Mapping[str, nn.Module] = MappingProxyType({})
     """Networks of arms that were just checked: they stand in for teachers, which take seconds to build."""
+
+    lean = False
+    """Whether networks are built without providers' weights that are only nice to have. What a method cannot do without
+    is fetched all the same: without it nothing could be tried."""
+
+    @property
+    def policy(self) -> Pretrained:
+        """On providers' weights for the arms' networks."""
+        asked = super().policy
+        return "none" if self.lean and asked == "auto" else asked
 
     def network_of(self, arm: str) -> nn.Module:
         """The network that `arm` would train, in evaluation mode."""
@@ -159,7 +169,7 @@ def first_of_each(plans: Sequence[ArmPlan]) -> list[ArmPlan]:
 
 
 def preflight(chain: Assembler) -> Mapping[str, int | None]:
-    """`TrialChain.check` for `chain`, without a word and without fetching weights that are only nice to have.
+    """`TrialChain.check` for `chain`, without a word and without fetching networks' weights that are only nice to have.
 
     Returns:
         What it returns.
@@ -167,13 +177,13 @@ def preflight(chain: Assembler) -> Mapping[str, int | None]:
     Raises:
         RequestError, or what the source of networks raises.
     """
-    config = chain.resolved.config
-    policy = "required" if config.pretrained == "required" else "none"
-    return TrialChain(
-        dataclasses.replace(chain.resolved, config=config.model_copy(update={"pretrained": policy})),
+    trials = TrialChain(
+        chain.resolved,
         data=chain.data,
         networks=chain.networks,
         runtime=chain.runtime,
         run_dir=chain.run_dir,
         log=SilentLog(),
-    ).check()
+    )
+    trials.lean = True
+    return trials.check()

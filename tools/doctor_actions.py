@@ -57,7 +57,7 @@ def diagnose(options: argparse.Namespace, nowhere: Path) -> Diagnosis:
         run_dir=RunDir(asked.folder() or nowhere),
         log=SilentLog(),
     )
-    return examine(like(chain, pretrained=config.pretrained))
+    return examine(like(chain, lean=False))
 
 
 def show(diagnosis: Diagnosis, console: Console) -> None:

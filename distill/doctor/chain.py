@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import torch
@@ -13,7 +12,6 @@ from densedistill.distill.assembly import Assembler
 from densedistill.distill.config import Resolved
 from densedistill.distill.doctor.plain import without_alpha
 from densedistill.distill.dry_run import TrialChain, first_of_each
-from densedistill.distill.networks import Pretrained
 from densedistill.distill.progress import SilentLog
 from densedistill.distill.run_dir import ArmDir, RunDir
 from densedistill.distill.runtime import place
@@ -60,7 +58,7 @@ class DoctorChain(TrialChain):
 
     def with_alpha_zero(self) -> DoctorChain:
         """The same chain for the request at `method.alpha` 0."""
-        return like(self, pretrained=self.resolved.config.pretrained, resolved=without_alpha(self.resolved))
+        return like(self, lean=self.lean, resolved=without_alpha(self.resolved))
 
     @property
     def to_train(self) -> list[ArmPlan]:
@@ -68,15 +66,15 @@ class DoctorChain(TrialChain):
         return [plan for plan in first_of_each(self.plans) if not self.is_known(plan)]
 
 
-def like(chain: Assembler, *, pretrained: Pretrained, resolved: Resolved | None = None) -> DoctorChain:
-    """A chain for the doctor with the data, networks and folder of `chain`, that says nothing."""
-    base = resolved or chain.resolved
-    config = base.config.model_copy(update={"pretrained": pretrained})
-    return DoctorChain(
-        dataclasses.replace(base, config=config),
+def like(chain: Assembler, *, lean: bool, resolved: Resolved | None = None) -> DoctorChain:
+    """A silent chain for the doctor with the data, networks and folder of `chain`; `lean` as in `TrialChain`."""
+    doctor = DoctorChain(
+        resolved or chain.resolved,
         data=chain.data,
         networks=chain.networks,
         runtime=chain.runtime,
         run_dir=chain.run_dir,
         log=SilentLog(),
     )
+    doctor.lean = lean
+    return doctor

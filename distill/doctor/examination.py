@@ -30,7 +30,6 @@ from densedistill.distill.doctor.steps import (
 )
 from densedistill.distill.doctor.teacher import Examined, check_teacher
 from densedistill.distill.errors import RunFailedError
-from densedistill.distill.networks import Pretrained
 
 LONG_RUN_SECONDS = 900.0
 """Planned training time from which a run is examined without being asked."""
@@ -150,8 +149,7 @@ def before_run(chain: Assembler, say: Callable[[str], None], *, always: bool = F
         say("the doctor looks at runs of one process: ask tools/doctor.py before a run of several")
         return None
     started = time.monotonic()
-    policy: Pretrained = "required" if chain.resolved.config.pretrained == "required" else "none"
-    doctor = like(chain, pretrained=policy)
+    doctor = like(chain, lean=True)
     fewest = FEWEST_EMBEDDED if chain.data.embedded else FEWEST_IMAGES
     if not always and sum(planned_images(doctor, plan) for plan in doctor.to_train) < fewest:
         return None

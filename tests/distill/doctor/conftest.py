@@ -44,7 +44,7 @@ def patient(tiny: ModuleType) -> Patients:
         data: TaskData | None = None,
     ) -> DoctorChain:
         chosen = spec if data is None else dataclasses.replace(spec, load_data=lambda _options: data)
-        return like(tiny.tiny_chain(chosen, folder, settings, method=method), pretrained="none")
+        return like(tiny.tiny_chain(chosen, folder, settings, method=method), lean=True)
 
     return made
 

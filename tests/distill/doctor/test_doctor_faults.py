@@ -20,6 +20,7 @@ from densedistill.distill.doctor.examination import before_run, check_arm, check
 from densedistill.distill.doctor.finding import Finding
 from densedistill.distill.doctor.limits import Limits
 from densedistill.distill.doctor.planned import Cost
+from densedistill.distill.dry_run import preflight
 from densedistill.distill.errors import RunFailedError
 from densedistill.distill.files import load_tensors, save_tensors
 from densedistill.distill.losses import kd_loss
@@ -380,6 +381,32 @@ def test_the_bench_leaves_no_trace(tiny: ModuleType, tmp_path: Path) -> None:
         chain.run()
         states.append(load_tensors(tmp_path / str(examined) / "gen_02/model.safetensors"))
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
+
+
+@pytest.mark.parametrize(("policy", "networks"), [("auto", "none"), ("none", "none"), ("required", "required")])
+def test_before_a_run_methods_have_what_they_read_with(
+    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, policy: str, networks: str
+) -> None:
+    """Weights that networks would only like to have are not fetched yet; a method cannot be tried without its own."""
+    spec, told, built = tiny.tiny_spec("cls"), set(), set()
+    method, build = spec.methods["kd"], tiny.TinyNetworks.build
+
+    def terms(parameters: Any, context: Any) -> Sequence[LossTerm]:
+        told.add(context.pretrained)
+        return method.terms(parameters, context)
+
+    def building(source: Any, *given: Any, pretrained: str) -> Any:
+        built.add(pretrained)
+        return build(source, *given, pretrained=pretrained)
+
+    monkeypatch.setattr(tiny.TinyNetworks, "build", building)
+    reading = dataclasses.replace(spec, methods={**spec.methods, "kd": dataclasses.replace(method, terms=terms)})
+    chain = tiny.tiny_chain(reading, tmp_path, {"pretrained": policy})
+    preflight(chain)
+    assert (told, built) == ({policy}, {networks})
+    before_run(chain, print, always=True)
+    # The doctor builds the saved student anew, whose weights are read from its file.
+    assert (told, built) == ({policy}, {networks, "none"})
 
 
 def test_demonstrations_are_not_delayed(tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,6 +29,7 @@ from densedistill.distill.outputs import StepOutputs
 from densedistill.distill.spec import TaskSpec
 from densedistill.distill.teacher import Teacher
 from densedistill.distill.training import ArmTraining
+from densedistill.tasks import get
 
 Patients = Callable[..., DoctorChain]
 Trained = tuple[Path, TaskData]
@@ -304,6 +305,25 @@ def test_a_student_that_its_weights_do_not_hold(
     assert "student alone reloads" in failed(student(patient(tiny.tiny_spec("cls"), tmp_path)))
 
 
+@pytest.mark.parametrize(("judged", "status"), [(False, "fail"), (True, "warn")])
+def test_a_teacher_that_is_judged_by_another_figure_stops_no_run(
+    tiny: ModuleType, patient: Patients, tmp_path: Path, judged: bool, status: str
+) -> None:
+    """An edge detector whose maps stay below the level at which Dice is taken, though edges are the highest in them."""
+    spec = tiny.tiny_spec("edges")
+    faint = tmp_path / "faint.pt"
+    network = tiny.TinyNet("edges", width=8)
+    nn.init.constant_(network.head.bias, -50.0)
+    torch.save(network.state_dict(), faint)
+    if judged:
+        spec = dataclasses.replace(spec, benchmark=get("edges").benchmark)
+    findings = check_teachers(patient(spec, tmp_path / "run", {"teacher_weights": str(faint)}), Limits())
+    figure = of(findings, "teacher's figure")
+    assert figure.status == status
+    assert ("benchmark" in figure.remedy) == judged
+    assert (failed(findings) == []) == judged
+
+
 # -- before a run ---------------------------------------------------------------------------------------------------
 
 
@@ -355,7 +375,7 @@ def test_a_dear_teacher_is_asked_about_fewer_images(tiny: ModuleType, patient: P
     ticking = iter(range(10**6))
     (figure, *_rest) = check_teachers(chain, Limits(until=50.0, clock=lambda: float(next(ticking))))
     assert figure.status == "pass"
-    assert 16 <= figure.figures["images"] < len(data.val.ids)
+    assert 64 <= figure.figures["images"] < len(data.val.ids)
     hurried = iter(range(10**6))
     (skipped,) = check_teachers(chain, Limits(until=20.0, clock=lambda: float(next(hurried))))
     assert (skipped.check, skipped.status) == ("teacher's figure", "skip")

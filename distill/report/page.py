@@ -186,7 +186,9 @@ def _tile_note(arm: ArmFacts) -> str:
 
 def _arms_table(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, Stroke]) -> Table:
     tests = _test_names(run.arms)
-    heads = ("parameters", "val", *(f"test: {name}" for name in tests), "gap closed", "retention", *_SLOW_COLUMNS)
+    transfers = any(arm.transfer_efficiency is not None for arm in run.arms)
+    shares = ("gap closed", "retention", *(["transfer efficiency"] if transfers else []))
+    heads = ("parameters", "val", *(f"test: {name}" for name in tests), *shares, *_SLOW_COLUMNS)
     rows = []
     for arm in run.arms:
         figures = (arm.val, *(arm.tests.get(name, {}).get(run.metric.name) for name in tests))
@@ -195,6 +197,7 @@ def _arms_table(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, Str
             *(words.figure(value, run.metric.unit) for value in figures),
             words.share(arm.gap_closed),
             words.share(arm.retention),
+            *([words.share(arm.transfer_efficiency)] if transfers else []),
             words.count(arm.epochs),
             words.duration(arm.seconds),
             words.rate(arm.images_per_second),

@@ -302,6 +302,17 @@ def test_nulls_and_non_finite_losses(make_run: MakeRun) -> None:
     assert "gen_02_scratch" in text
 
 
+@pytest.mark.parametrize(("share", "shown"), [(0.225, True), (None, False)])
+def test_transfer_efficiency_has_a_column_where_an_arm_has_it(
+    make_run: MakeRun, share: float | None, shown: bool
+) -> None:
+    result = _result()
+    result["arms"][1]["transfer_efficiency"] = share
+    text = _read(write_report(make_run(result, []))).text
+    assert text.count("transfer efficiency") == int(shown)
+    assert ("22.5 %" in text) == shown
+
+
 def test_text_is_escaped(make_run: MakeRun) -> None:
     result = _result()
     result["arms"][0]["network"] = "<script>alert(1)</script>"

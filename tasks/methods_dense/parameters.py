@@ -85,7 +85,11 @@ class Channelwise(Beside):
 
 
 class Pairwise(Beside):
-    """Parameters of `affinity`, the paper's weight."""
+    """Parameters of `affinity`, the paper's weight.
+
+    The edge demonstration's U-Nets start with a gradient three times the labels', which falls to theirs within 10 steps
+    and below it within 30; beside PiDiNet as the teacher it starts with six to nine times theirs.
+    """
 
     weight: Weight = 10.0
     nodes: Annotated[int, Field(ge=2)] = MOST_NODES

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
+from densedistill.distill.errors import RequestError
 from densedistill.distill.losses import (
     AtUnitScale,
     FeatureMatching,
@@ -72,6 +73,13 @@ def affinity_terms(parameters: Pairwise, context: TermContext) -> Sequence[LossT
     if not context.has_teacher:
         return alone(parameters.own())
     paired = pairs(context, "affinity", "last", aligned=False)
+    for one in (feature for pair in paired for feature in pair):
+        if one.channels < 2:
+            raise RequestError(
+                f"affinity compares the directions of features, and those at '{one.path}' have one channel: cosines "
+                "are 1 or -1, which teaches nothing. Give a layer before it in networks.0.taps (the teacher's) or "
+                "networks.1.taps (the student's)."
+            )
     term = OnFeatures(paired, [functools.partial(affinity_loss, nodes=parameters.nodes)])
     return beside(parameters.own(), parameters.hard_weight, "affinity", term, parameters.weight)
 

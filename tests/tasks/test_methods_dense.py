@@ -247,3 +247,15 @@ def test_dice_of_the_truth_stands_beside_its_cross_entropy_in_every_arm() -> Non
     more = values(build(EDGES["soft-maps"], context(1), dice_weight=2.0), step(1))
     assert more["soft"] == plain["soft"]
     assert 0 < more["hard"] - plain["hard"] <= 2
+
+
+@pytest.mark.parametrize("whose", ["student", "teacher"])
+def test_affinity_refuses_one_channel_whose_cosines_are_signs(whose: str) -> None:
+    """Two scalars point the same way or opposite ways, so that the term would have no gradient."""
+    told = context(1)
+    features = getattr(told, f"{whose}_features")
+    last = dataclasses.replace(features.last, shape=torch.Size((2, 1, SIDE, SIDE)), path="segmentation_head")
+    flat = dataclasses.replace(told, **{f"{whose}_features": dataclasses.replace(features, last=last)})
+    with pytest.raises(RequestError, match=r"at 'segmentation_head' have one channel: .* networks\.1\.taps"):
+        build(EDGES["affinity"], flat)
+    assert len(build(EDGES["affinity"], told)) == 2

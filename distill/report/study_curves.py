@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from densedistill.distill.report import words
-from densedistill.distill.report.drawing import INK, Chart, Legend, Stroke, canvas, chart, line_style
+from densedistill.distill.report.drawing import INK, Chart, Legend, Stroke, canvas, chart, line_style, role_strokes
 from densedistill.distill.report.facts import EpochFacts, RunFacts
 from densedistill.distill.report.study_facts import StudyArm, StudyFacts
 
@@ -24,6 +25,7 @@ _MARKED_EPOCHS = 30
 _LEAST_TO_ZOOM = 8
 _ZOOMED_SHARE, _ZOOMED_MOST = 4, 50
 _GAPS_SHOWN = 6
+_CONDITIONS_SIDE_BY_SIDE = 3
 
 
 def curve_charts(study: StudyFacts, looks: Mapping[str, Stroke]) -> list[Chart]:
@@ -49,6 +51,40 @@ def curve_charts(study: StudyFacts, looks: Mapping[str, Stroke]) -> list[Chart]:
         _curves(study, looks, "curve-learning-rate", "Learning rate", "learning rate", lambda line: line.learning_rate),
     ]
     return [one for one in charts if one is not None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Panel:
+    """Arms that are drawn into one frame."""
+
+    title: str
+    """Their condition; empty where a study has none."""
+    looks: Mapping[str, Stroke]
+    """By arm, in order."""
+
+
+def panels_of(study: StudyFacts, looks: Mapping[str, Stroke], arms: Sequence[str]) -> list[Panel]:
+    """A frame for each condition, in which an arm looks as it does under the others; one for all without conditions."""
+    taught = [study.named(arm) for arm in arms if study.named(arm).role != "teacher"]
+    conditions = list(dict.fromkeys(arm.condition for arm in taught))
+    if not 2 <= len(conditions) <= _CONDITIONS_SIDE_BY_SIDE or "" in conditions:
+        return [Panel(title="", looks={arm: looks[arm] for arm in arms})]
+    panels = []
+    for condition in conditions:
+        # Colours go by an arm's place among all arms of its condition, with results or without.
+        among = role_strokes({one.arm: one.role for one in study.arms if one.condition == condition})
+        own = {arm: among[arm] for arm in arms if study.named(arm).condition == condition}
+        panels.append(Panel(title=condition, looks=own))
+    return panels
+
+
+def legend_over(study: StudyFacts, panels: Sequence[Panel]) -> Legend:
+    """What the lines of all panels mean; an arm under several conditions is named once."""
+    found: dict[str, Stroke] = {}
+    for panel in panels:
+        for arm, look in panel.looks.items():
+            found.setdefault(study.named(arm).label.removesuffix(f" ({panel.title})"), look)
+    return tuple(found.items())
 
 
 def legend_of(study: StudyFacts, looks: Mapping[str, Stroke], arms: Sequence[str]) -> Legend:
@@ -99,22 +135,25 @@ def _curves(
     series = {arm.arm: found for arm in study.arms if (found := courses(arm, read))}
     if not series:
         return None
-    figure, (axes,) = canvas()
-    for arm, course in series.items():
-        _draw(axes, course, looks[arm])
-        _mark_stop(axes, study.named(arm), course, looks[arm])
     values = [value for course in series.values() for each in course.values() for value in each]
-    if loss and min(values) > 0 and max(values) / min(values) > _LOG_RATIO:
-        axes.set_yscale("log")
-        axis += ", log scale"
-    _label(axes, axis)
+    steep = loss and min(values) > 0 and max(values) / min(values) > _LOG_RATIO
+    panels = panels_of(study, looks, list(series))
+    figure, drawn = canvas(columns=len(panels), sharey=True)
+    for axes, panel in zip(drawn, panels, strict=True):
+        for arm, look in panel.looks.items():
+            _draw(axes, series[arm], look)
+            _mark_stop(axes, study.named(arm), series[arm], look)
+        if steep:
+            axes.set_yscale("log")
+        _label(axes, "" if axes is not drawn[0] else f"{axis}, log scale" if steep else axis)
+        axes.set_title(panel.title, fontsize=9)
     return chart(
         name,
         title,
         figure,
         f"{title} by epoch: {_ends(study, series)}.",
         note=" ".join(part for part in (note, _reading(study, series)) if part),
-        legend=legend_of(study, looks, list(series)),
+        legend=legend_over(study, panels),
     )
 
 
@@ -128,17 +167,20 @@ def zoom_chart(study: StudyFacts, looks: Mapping[str, Stroke]) -> Chart | None:
     first = last - min(last // _ZOOMED_SHARE, _ZOOMED_MOST) + 1
     tails = {arm: {epoch: course[epoch] for epoch in course if epoch >= first} for arm, course in series.items()}
     tails = {arm: course for arm, course in tails.items() if course}
-    figure, (axes,) = canvas()
-    for arm, course in tails.items():
-        _draw(axes, course, looks[arm])
-    _label(axes, words.in_unit(metric, study.metric.unit))
+    panels = panels_of(study, looks, list(tails))
+    figure, drawn = canvas(columns=len(panels), sharey=True)
+    for axes, panel in zip(drawn, panels, strict=True):
+        for arm, look in panel.looks.items():
+            _draw(axes, tails[arm], look)
+        _label(axes, words.in_unit(metric, study.metric.unit) if axes is drawn[0] else "")
+        axes.set_title(panel.title, fontsize=9)
     return chart(
         "curve-last-epochs",
         f"The last {last - first + 1} epochs",
         figure,
         f"{words.title(study.metric.name)} of the last epochs: {_ends(study, tails)}.",
         note=_absent(study, set(series) - set(tails)),
-        legend=legend_of(study, looks, list(tails)),
+        legend=legend_over(study, panels),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import ModuleType
 
@@ -12,7 +13,7 @@ from densedistill.distill.report.mechanism import mechanism_chart
 from densedistill.distill.report.reading import read_run
 from densedistill.distill.report.run_groups import read_runs
 from densedistill.distill.report.study_classes import class_changes, class_charts
-from densedistill.distill.report.study_curves import courses, curve_charts, task_term
+from densedistill.distill.report.study_curves import courses, curve_charts, legend_over, panels_of, task_term
 from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_grids import grid_charts
 from densedistill.distill.report.study_numbers import compute
@@ -42,6 +43,36 @@ def test_the_gap_of_a_distilled_arm_is_without_the_teacher_s_term(pairs: StudyFa
     gap = next(one for one in curve_charts(pairs, looks(pairs)) if one.name == "generalisation-gap")
     assert "student (distilled) +0.29" in gap.alternative
     assert "student (scratch) +0.29" in gap.alternative
+
+
+def under(study: StudyFacts, conditions: tuple[str, ...]) -> StudyFacts:
+    """The study's arms under each condition."""
+    arms = [
+        dataclasses.replace(arm, arm=f"{condition}-{arm.arm}", label=f"{arm.label} ({condition})", condition=condition)
+        for condition in conditions
+        for arm in study.arms
+        if arm.role != "teacher"
+    ]
+    return dataclasses.replace(study, arms=tuple(arms))
+
+
+def test_each_condition_has_a_frame_in_which_an_arm_looks_the_same(pairs: StudyFacts) -> None:
+    study = under(pairs, ("weak", "strong"))
+    panels = panels_of(study, role_strokes({arm.arm: arm.role for arm in study.arms}), [arm.arm for arm in study.arms])
+    weak, strong = panels
+    assert (weak.title, strong.title) == ("weak", "strong")
+    assert list(strong.looks) == [name.replace("weak-", "strong-") for name in weak.looks]
+    assert list(strong.looks.values()) == list(weak.looks.values())
+    assert [label for label, _ in legend_over(study, panels)] == ["student (distilled)", "student (scratch)"]
+    drawn = next(one for one in curve_charts(study, looks(study)) if one.name == "curve-metric")
+    assert "student (scratch) (strong) ends at" in drawn.alternative
+
+
+def test_without_conditions_or_with_many_there_is_one_frame(pairs: StudyFacts) -> None:
+    for study in (pairs, under(pairs, ("a", "b", "c", "d"))):
+        names = [arm.arm for arm in study.arms]
+        (panel,) = panels_of(study, role_strokes(dict.fromkeys(names, "method")), names)
+        assert list(panel.looks) == names
 
 
 def test_short_trainings_have_no_zoom(fake: ModuleType, tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from densedistill.distill.errors import RequestError
+from densedistill.distill.study.definition import read_study
 from densedistill.distill.study.fairness import warnings_of
 from densedistill.tasks.studies import built_in, study_names
 from densedistill.tasks.studies.registry import studies
 from densedistill.tasks.study import prepared
 
 ALL = [(name, size) for name, sizes in studies().items() for size in sizes]
+COMMITTED = sorted((Path(__file__).parents[2] / "docs" / "results").glob("*/study.yaml"))
 MOST_ARMS = 24
 
 
@@ -30,6 +32,14 @@ def test_it_can_be_worked_out(name: str, size: str, monkeypatch: pytest.MonkeyPa
     assert taught == {arm for arm, _seed in plan.taught_by}
     compared = {arm.against for arm in plan.arms} - {None}
     assert compared <= {arm.name for arm in plan.arms}
+
+
+@pytest.mark.parametrize("file", COMMITTED, ids=[file.parent.name for file in COMMITTED])
+def test_those_of_the_results_can_be_repeated(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DENSEDISTILL_DATA", str(tmp_path))
+    plan = prepared(read_study(file))
+    assert plan.study.name == file.parent.name
+    assert warnings_of(plan) == []
 
 
 @pytest.mark.parametrize("name", study_names())

@@ -22,7 +22,7 @@ def parser() -> argparse.ArgumentParser:
         prog="study.py", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     command.add_argument("--study", metavar="NAME|FILE", help="a built-in study, or a YAML file")
-    command.add_argument("--preset", metavar="NAME", help="size of a built-in study: demo (default), real, paper")
+    command.add_argument("--preset", metavar="NAME", help="size of a built-in study: demo (default) or paper")
     command.add_argument("--out", metavar="DIR", help="study folder (default: runs/studies/NAME-PRESET)")
     command.add_argument(
         "--storage", metavar="URL", help="database URL or journal:FILE, shared by machines (default: OUT/optuna.db)"

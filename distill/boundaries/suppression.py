@@ -31,7 +31,8 @@ def _across(strength: np.ndarray) -> np.ndarray:
     down, right = np.gradient(_smooth(strength, _COARSE))
     curve_right = np.gradient(right, axis=1)
     curve_down, curve_mixed = np.gradient(down)
-    angle: np.ndarray = np.arctan(curve_down * np.sign(-curve_mixed) / (curve_right + 1e-5)) % np.pi
+    # The original divides and takes the arctangent, which has no value where both are 0; modulo pi the two agree.
+    angle: np.ndarray = np.arctan2(curve_down * np.sign(-curve_mixed), curve_right + 1e-5) % np.pi
     return angle
 
 

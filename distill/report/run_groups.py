@@ -64,6 +64,7 @@ def as_study(runs: Sequence[RunFacts]) -> StudyFacts:
         question="",
         claim="",
         claim_source="",
+        expects={},
         metric=first.metric,
         data=first.data,
         axes=_axes(groups),

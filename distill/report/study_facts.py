@@ -74,6 +74,8 @@ class StudyFacts:
     question: str
     claim: str
     claim_source: str
+    expects: Mapping[str, str]
+    """By arm: `better` or `worse`, what the claim says of it against what it is compared with."""
     metric: MetricFacts
     data: DataFacts
     axes: Mapping[str, tuple[object, ...]]

@@ -25,7 +25,8 @@ def _head(study: StudyFacts, numbers: Numbers) -> str:
     if len(found.lines) > 1:
         parts.append("\n".join(f"- {arm}: {verdict}." for arm, verdict, _ in found.lines))
     if study.claim:
-        parts.append(f"Claim examined: {study.claim}{f' ({study.claim_source})' if study.claim_source else ''}")
+        source = f" ({study.claim_source})" if study.claim_source else ""
+        parts.append(f"Claim examined{source}: {study.claim}{f' **{found.claim}**' if found.claim else ''}")
     parts += [part for part in (found.state, *study.warnings, *study.notes) if part]
     told = [f"{who}: {text}" for who, text in notices_of(study)]
     parts += ["Seen in training:\n\n" + "\n".join(f"- {line}" for line in told)] * bool(told)

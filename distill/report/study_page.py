@@ -75,6 +75,7 @@ def render_study(study: StudyFacts, numbers: Numbers, sections: Sequence[Section
         style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
         headline=unbroken(found.headline),
         verdicts=[(arm, unbroken(text), outcome) for arm, text, outcome in found.lines],
+        claim_found=found.claim,
         state=found.state,
         metric_label=words.title(study.metric.name),
         sections=sections,

@@ -56,6 +56,7 @@ def read_study(folder: Path) -> StudyFacts:
         question=text(study.get("question")),
         claim=text(claim.get("text")),
         claim_source=text(claim.get("source")),
+        expects={arm: text(side) for arm, side in fields(claim.get("expects")).items()},
         metric=metric_facts(fields(study.get("metric"))),
         data=data_facts(fields(study.get("data"))),
         axes={name: tuple(values) for name, values in fields(study.get("axes")).items() if isinstance(values, list)},

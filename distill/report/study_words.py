@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from densedistill.distill.report import words
 from densedistill.distill.report.arithmetic import contradictions
+from densedistill.distill.report.study_claim import claim_sentence, marked
 from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_numbers import ArmNumbers, Judged, Numbers
 
@@ -19,6 +20,8 @@ class Answer:
     """One or two sentences."""
     lines: tuple[tuple[str, str, str], ...]
     """(arm, verdict, outcome) for each comparison."""
+    claim: str
+    """What came of the study's claim; empty where it implies nothing of these arms."""
     state: str
     """What is still lacking; empty where every trial is done."""
 
@@ -26,11 +29,12 @@ class Answer:
 def answer(study: StudyFacts, numbers: Numbers) -> Answer:
     """The answer to the study's question, as far as its trials support one."""
     several_controls = len({one.control.arm for one in numbers.judged}) > 1
-    lines = tuple((_sentence(one.arm.label), one.verdict.text, one.verdict.outcome) for one in numbers.judged)
+    lines = tuple((_sentence(one.arm.label), marked(study, one), one.verdict.outcome) for one in numbers.judged)
     told = [part for part in (_judgement(numbers.judged, several_controls), _best(study, numbers)) if part]
     return Answer(
         headline=" ".join(told) or "Nothing has been measured yet.",
         lines=lines,
+        claim=claim_sentence(study, numbers.judged),
         state=_state(study),
     )
 

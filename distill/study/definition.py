@@ -17,6 +17,8 @@ from densedistill.distill.validation import validated
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 """Names of studies, arms and conditions are names of folders too."""
 
+Expectation = Literal["better", "worse"]
+
 Settings = dict[str, Any]
 """Fields of a run's configuration by dotted path, with the flags of `distill.py` by their names."""
 
@@ -29,6 +31,9 @@ class Claim(BaseModel):
     text: str
     source: str
     """Document and place, as a reader finds it."""
+    expects: dict[str, Expectation] = Field(default_factory=dict)
+    """What follows from the statement for arms against what each is compared with, so that the report can say whether
+    it is borne out. By the arm's full name; `*` stands for anything, as in `*-dkd-8` for every condition."""
 
 
 class StudyMetric(BaseModel):
@@ -126,7 +131,7 @@ class StudyDefinition(BaseModel):
 
     name: str = Field(pattern=NAME)
     size: str = "custom"
-    """Which of a built-in study's sizes this is: `demo`, `real`, `paper`."""
+    """Which of a built-in study's sizes this is: `demo` or `paper`."""
     question: str
     """In one sentence; the report answers it in its first lines."""
     claim: Claim | None = None

@@ -12,7 +12,8 @@ from densedistill.distill.config import Resolved, resolve
 from densedistill.distill.errors import RequestError
 from densedistill.distill.spec import TaskSpec
 from densedistill.distill.study.arms import StudyArm, study_arms
-from densedistill.distill.study.definition import StudyDefinition
+from densedistill.distill.study.definition import Expectation, StudyDefinition
+from densedistill.distill.study.expectations import expected_of
 from densedistill.distill.study.layers import RunSettings, merged
 
 _UNSHARED = ("root", "workers", "memory_budget_mb", "download")
@@ -40,6 +41,8 @@ class StudyPlan:
     """By key."""
     taught_by: Mapping[tuple[str, int], str]
     """(arm, seed) -> key of its teacher; nothing for an arm without one."""
+    expects: Mapping[str, Expectation]
+    """By arm: what the claim says of it against what it is compared with."""
 
     def arm(self, name: str) -> StudyArm:
         """The arm `name`."""
@@ -50,9 +53,11 @@ def plan_study(study: StudyDefinition, spec: TaskSpec) -> StudyPlan:
     """Work `study` out for its task.
 
     Raises:
-        RequestError: every arm whose settings are wrong, with what is wrong, in one message.
+        RequestError: every arm whose settings are wrong, with what is wrong, in one message; or the claim expects
+            something of an arm that there is not.
     """
     arms = study_arms(study)
+    expects = expected_of(study, arms)
     configs: dict[str, Resolved] = {}
     teachers: dict[str, TeacherPlan] = {}
     taught_by: dict[tuple[str, int], str] = {}
@@ -73,7 +78,7 @@ def plan_study(study: StudyDefinition, spec: TaskSpec) -> StudyPlan:
     if faults:
         listed = "; ".join(f"{_named(names)}: {fault}" for fault, names in faults.items())
         raise RequestError(f"study '{study.name}': {listed}.")
-    return StudyPlan(study=study, arms=arms, configs=configs, teachers=teachers, taught_by=taught_by)
+    return StudyPlan(study=study, arms=arms, configs=configs, teachers=teachers, taught_by=taught_by, expects=expects)
 
 
 def _named(arms: Sequence[str]) -> str:

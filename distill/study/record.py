@@ -54,7 +54,7 @@ def study_record(
         "preset": study.size,
         "task": study.task,
         "question": study.question,
-        "claim": None if study.claim is None else study.claim.model_dump(),
+        "claim": None if study.claim is None else {**study.claim.model_dump(), "expects": dict(plan.expects)},
         "metric": {"name": own.name, "unit": own.unit, "higher_is_better": own.higher_is_better},
         "control": study.control,
         "seeds": list(study.seeds),

@@ -17,6 +17,7 @@ def _study(size: str, **fields: Any) -> StudyDefinition:
             text="Through MobileNetV2, a half-width MobileNetV2 keeps 67.87 % of ResNet101's 79.91 %: gradual transfer "
             "is better than a direct one, of which no figure is given.",
             source="reference 003, sections 6.2 and 6.7",
+            expects={"chain": "better"},
         ),
         task="cls",
         control="direct",

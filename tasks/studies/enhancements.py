@@ -12,6 +12,7 @@ _CLAIM = Claim(
     text="AutoAugment adds 0.5 to 1.0 points, random erasing 0.2 to 0.5, label smoothing 0.3 to 0.5, warm-up 0.2 to "
     "0.3 and α 0.7 in place of 0.9 adds 0.3 to 0.5: together 1.85 (72.36 % to 74.21 %). None has an arm of its own.",
     source="reference 001, section 6.1",
+    expects={"v2": "better", "add-*": "better", "leave-*": "worse"},
 )
 _ERASING = {"probability": 0.25, "scale": [0.02, 0.2]}
 

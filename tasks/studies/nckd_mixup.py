@@ -15,6 +15,7 @@ _CLAIM = Claim(
     text="Mixed images contaminate the teacher's non-target logits, so that the variance of NCKD's gradient grows "
     "until DKD with a high β collapses; a closed form is asked for.",
     source="reference 000, sections 4.1 and 7.1",
+    expects={"mixup-dkd-8": "worse"},
 )
 
 

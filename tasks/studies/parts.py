@@ -27,23 +27,3 @@ def small_crops(epochs: int = 4) -> dict[str, Any]:
 def small_crops_teacher() -> dict[str, Any]:
     """The teacher of `small_crops`, four times as long in training: it is to know what its student does not."""
     return {"recipe.epochs": 16}
-
-
-def small_photographs(data: str, epochs: int, views: int) -> dict[str, Any]:
-    """`real`: small networks on 32-pixel photographs, a few minutes a run on two cores; the teacher is wider."""
-    return {
-        "teacher": "cifar/wrn-16-2",
-        "student": "cifar/resnet20",
-        "data": data,
-        "data.input_size": 32,
-        "data.val_size": 5000,
-        "data.augmentation": WEAK,
-        "recipe.schedule": "cosine",
-        "recipe.milestones": [],
-        "recipe.nesterov": True,
-        "recipe.learning_rate": 0.1,
-        "recipe.warmup_epochs": 1,
-        "recipe.batch_size": 128,
-        "recipe.epochs": epochs,
-        "recipe.views_per_epoch": views,
-    }

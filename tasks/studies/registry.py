@@ -24,7 +24,7 @@ MODULES = (
 
 
 def studies() -> dict[str, Mapping[str, Maker]]:
-    """Every study's makers, by name, then size (`demo`, `paper` and, for some, `real`)."""
+    """Every study's makers, by name, then size (`demo`, `paper`)."""
     found: dict[str, Mapping[str, Maker]] = {}
     for module in MODULES:
         found |= importlib.import_module(f"{__package__}.{module}").STUDIES

@@ -12,6 +12,7 @@ _CLAIM = Claim(
     text="High temperatures with a large share of the teacher are best (T 20, teacher's share 0.9 for ResNet-18; "
     "T 100, 0.5 for ShuffleNetV2); a low temperature with a small share is no better than no teacher.",
     source="reference 002, tables 1 and 2; its α is the labels' share, one minus ours",
+    expects={"kd-temperature-20-alpha-0.9": "better"},
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -19,6 +20,7 @@ from densedistill.distill.report.study_numbers import compute
 from densedistill.distill.report.study_page import render_study
 from densedistill.distill.report.study_reading import read_study
 from densedistill.distill.report.study_tables import study_sheets
+from densedistill.distill.report.study_words import answer
 
 STUDENT, SCRATCH = (71.0, 71.6, 71.1), (70.1, 70.4, 70.3)
 
@@ -100,6 +102,34 @@ def test_one_seed_has_no_test(fake: ModuleType, tmp_path: Path) -> None:
     text = plain(written(folder))
     assert "no test is computed: one seed (+0.90 points over scratch)" in text
     assert "±" not in text.partition("Comparisons")[0]
+
+
+@pytest.mark.parametrize(
+    ("side", "student", "sentence"),
+    [
+        ("better", STUDENT, "That KD is better than scratch is borne out here."),
+        ("worse", STUDENT, "That KD is worse than scratch is contradicted here."),
+        ("better", SCRATCH[1:] + SCRATCH[:1], "That KD is better than scratch is not shown here."),
+        ("better", (STUDENT[0], None, None), "That KD is better than scratch is not tested here."),
+    ],
+)
+def test_what_came_of_the_claim(
+    fake: ModuleType, tmp_path: Path, side: str, student: tuple[float | None, ...], sentence: str
+) -> None:
+    claim = {"text": "It gains.", "source": "reference 003", "expects": {"kd": side}}
+    assert sentence in plain(written(two_arms(fake, tmp_path, student, claim=claim)))
+
+
+def test_a_claim_of_several_arms_is_counted(grid: Path) -> None:
+    study = read_study(grid)
+    arms = [one.arm for one in study.arms if one.role == "method"]
+    told = answer(dataclasses.replace(study, expects=dict.fromkeys(arms, "worse")), compute(study))
+    outcomes = [outcome for _, _, outcome in told.lines]
+    wrong = outcomes.count("better")
+    assert wrong > 1
+    assert outcomes.count("worse") == 0
+    assert f"Of {len(arms)} differences that follow from it, {wrong} are contradicted" in told.claim
+    assert sum(text.endswith("The claim says worse: contradicted") for _, text, _ in told.lines) == wrong
 
 
 def test_a_study_that_has_only_begun_has_a_report(fake: ModuleType, tmp_path: Path) -> None:

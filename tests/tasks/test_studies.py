@@ -26,6 +26,7 @@ def test_it_can_be_worked_out(name: str, size: str, monkeypatch: pytest.MonkeyPa
     assert (definition.name, definition.size) == (name, size)
     assert definition.claim is not None
     assert definition.claim.source.startswith("reference 00")
+    assert plan.expects, "the report is to say what came of the claim"
     unnamed = [text for text in warnings_of(plan) if "one seed" not in text]
     assert unnamed == []
     taught = {arm.name for arm in plan.arms if arm.taught}
@@ -39,7 +40,7 @@ def test_those_of_the_results_can_be_repeated(file: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("DENSEDISTILL_DATA", str(tmp_path))
     plan = prepared(read_study(file))
     assert plan.study.name == file.parent.name
-    assert warnings_of(plan) == []
+    assert [text for text in warnings_of(plan) if "one seed" not in text] == []
 
 
 @pytest.mark.parametrize("name", study_names())
@@ -52,9 +53,7 @@ def test_demos_need_no_data_and_are_short(name: str) -> None:
 
 
 def test_each_has_a_demo_and_the_papers_size() -> None:
-    assert all({"demo", "paper"} <= set(sizes) for sizes in studies().values())
-    real = {name for name, sizes in studies().items() if "real" in sizes}
-    assert real == {"kd-vs-scratch-edges", "dkd", "cross-resolution"}
+    assert all(set(sizes) == {"demo", "paper"} for sizes in studies().values())
 
 
 def test_cross_resolution_teachers_differ_in_their_input_alone() -> None:

@@ -1,0 +1,36 @@
+"""What a study's claim implies of each arm, worked out before any of them is run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from densedistill.distill.errors import RequestError
+from densedistill.distill.study.arms import StudyArm
+from densedistill.distill.study.definition import Expectation, StudyDefinition
+
+
+def expected_of(study: StudyDefinition, arms: Sequence[StudyArm]) -> Mapping[str, Expectation]:
+    """What the study's claim implies of arms against what each is compared with, by the arm's full name.
+
+    Raises:
+        RequestError: an entry of `claim.expects` fits no arm that is compared with another, or two entries disagree.
+    """
+    expects = study.claim.expects if study.claim else {}
+    compared = [arm.name for arm in arms if arm.against is not None and arm.role != "search"]
+    found: dict[str, Expectation] = {}
+    for pattern, expectation in expects.items():
+        fitting = [name for name in compared if fnmatchcase(name, pattern)]
+        if not fitting:
+            known = ", ".join(compared) or "none"
+            raise RequestError(
+                f"study '{study.name}': claim.expects names '{pattern}', which fits no arm that is compared with "
+                f"another: give one of {known}, or a pattern such as '*-{compared[0] if compared else 'kd'}'."
+            )
+        for name in fitting:
+            if found.setdefault(name, expectation) != expectation:
+                raise RequestError(
+                    f"study '{study.name}': claim.expects says of '{name}' that it is {found[name]} and that it is "
+                    f"{expectation}: leave one of the two out."
+                )
+    return found

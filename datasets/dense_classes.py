@@ -10,8 +10,7 @@ from PIL import Image
 
 from densedistill.datasets.base import DataError
 from densedistill.datasets.bicubic import imresize_8bit
-from densedistill.datasets.dense import Size, window
-from densedistill.datasets.dense_files import AnnotatedFile, refuse_sizes
+from densedistill.datasets.dense_files import AnnotatedFile, AnnotatedFiles, refuse_sizes
 from densedistill.datasets.dense_pairs import Planes
 from densedistill.datasets.pixels import read_labels, read_rgb, to_planes
 
@@ -21,23 +20,10 @@ MOST_CLASSES = IGNORED
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ClassFiles:
+class ClassFiles(AnnotatedFiles):
     """Pairs of an image and its pixels' classes, by place."""
 
-    files: Sequence[AnnotatedFile]
     classes: int
-    side: int | None = None
-    """Every pair is resized to this many pixels each way. None: pairs as they are."""
-
-    @property
-    def sizes(self) -> Sequence[Size]:
-        """Sizes of the pairs."""
-        return [file.size if self.side is None else (self.side, self.side) for file in self.files]
-
-    @property
-    def held_bytes(self) -> int:
-        """Three channels of the image and one of the mask."""
-        return sum(4 * height * width for height, width in self.sizes)
 
     def read(self, place: int) -> Planes:
         """Image (3, H, W) and classes (1, H, W).
@@ -50,11 +36,6 @@ class ClassFiles:
         refuse_sizes(file.annotation, labels.shape, file.image, file.size)
         self._refuse_strangers(file, labels)
         return class_pair(read_rgb(file.image), labels, self.side)
-
-    def read_window(self, place: int, top: int, left: int, side: int) -> Planes:
-        """What `read` gives, seen through a window; errors as `read`."""
-        image, labels = self.read(place)
-        return window(image, top, left, side), window(labels, top, left, side)
 
     def _refuse_strangers(self, file: AnnotatedFile, labels: np.ndarray) -> None:
         strangers = [int(value) for value in np.unique(labels) if self.classes <= value != IGNORED]

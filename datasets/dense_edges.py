@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,8 +12,7 @@ from torch.nn.functional import adaptive_max_pool2d
 
 from densedistill.datasets.bicubic import imresize_8bit
 from densedistill.datasets.bsds import annotator_share, read_annotations
-from densedistill.datasets.dense import Size, window
-from densedistill.datasets.dense_files import AnnotatedFile, refuse_sizes
+from densedistill.datasets.dense_files import AnnotatedFiles, refuse_sizes
 from densedistill.datasets.dense_pairs import Planes
 from densedistill.datasets.pixels import SUFFIXES, read_mask, read_rgb, to_planes
 
@@ -24,23 +22,10 @@ anyone did; or the share of them who did."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EdgeFiles:
+class EdgeFiles(AnnotatedFiles):
     """Pairs of an image and its boundaries, by place."""
 
-    files: Sequence[AnnotatedFile]
     consensus: Consensus
-    side: int | None = None
-    """Every pair is resized to this many pixels each way. None: pairs as they are."""
-
-    @property
-    def sizes(self) -> Sequence[Size]:
-        """Sizes of the pairs."""
-        return [file.size if self.side is None else (self.side, self.side) for file in self.files]
-
-    @property
-    def held_bytes(self) -> int:
-        """Three channels of the image and one of the mask."""
-        return sum(4 * height * width for height, width in self.sizes)
 
     def read(self, place: int) -> Planes:
         """Image (3, H, W) and boundaries (1, H, W).
@@ -52,11 +37,6 @@ class EdgeFiles:
         share = _read_share(file.annotation)
         refuse_sizes(file.annotation, share.shape, file.image, file.size)
         return edge_pair(read_rgb(file.image), share, self.consensus, self.side)
-
-    def read_window(self, place: int, top: int, left: int, side: int) -> Planes:
-        """What `read` gives, seen through a window; errors as `read`."""
-        image, boundaries = self.read(place)
-        return window(image, top, left, side), window(boundaries, top, left, side)
 
 
 def edge_pair(image: np.ndarray, share: np.ndarray, consensus: Consensus, side: int | None = None) -> Planes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from densedistill.datasets.base import DataError
-from densedistill.datasets.dense import Size
+from densedistill.datasets.dense import Size, window
+from densedistill.datasets.dense_pairs import Planes
 from densedistill.datasets.pixels import SUFFIXES, file_digest, image_size
 
 
@@ -25,6 +27,38 @@ class AnnotatedFile:
     def digest(self) -> bytes:
         """Both files' digests; DataError where a file cannot be read."""
         return file_digest(self.image) + file_digest(self.annotation)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnnotatedFiles(ABC):
+    """Pairs of an image and one plane of what was annotated of it, by place."""
+
+    files: Sequence[AnnotatedFile]
+    side: int | None = None
+    """Every pair is resized to this many pixels each way. None: pairs as they are."""
+
+    @property
+    def sizes(self) -> Sequence[Size]:
+        """Sizes of the pairs."""
+        return [file.size if self.side is None else (self.side, self.side) for file in self.files]
+
+    @property
+    def held_bytes(self) -> int:
+        """Three channels of the image and one of the annotation."""
+        return sum(4 * height * width for height, width in self.sizes)
+
+    @abstractmethod
+    def read(self, place: int) -> Planes:
+        """Image (3, H, W) and annotation (1, H, W).
+
+        Raises:
+            DataError: a file cannot be read, or its annotation does not fit it.
+        """
+
+    def read_window(self, place: int, top: int, left: int, side: int) -> Planes:
+        """What `read` gives, seen through a window; errors as `read`."""
+        image, annotation = self.read(place)
+        return window(image, top, left, side), window(annotation, top, left, side)
 
 
 def annotated_file(name: str, image: Path, annotation: Path) -> AnnotatedFile:

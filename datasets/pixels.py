@@ -75,11 +75,7 @@ def rgb(image: Image.Image, name: str) -> np.ndarray:
         DataError: the samples are beyond 16 bits, or floating-point; `name` says of which image.
     """
     image.load()
-    image = _eight_bits(image, name)
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return np.array(image.convert("RGB"))
+    return np.array(_laid_over("white", _eight_bits(image, name)).convert("RGB"))
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -103,10 +99,7 @@ def read_map(path: Path) -> np.ndarray:
     with _opened(path) as opened:
         opened.load()
         image = _eight_bits(opened, str(path))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "black"), image)
-    return np.array(image.convert("L"))
+    return np.array(_laid_over("black", image).convert("L"))
 
 
 def read_labels(path: Path) -> np.ndarray:
@@ -169,6 +162,14 @@ def _opened(path: Path) -> Iterator[Image.Image]:
         raise DataError(f"there is no image {path}") from error
     except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(f"cannot read the image {path}: {error}; replace or remove the file") from error
+
+
+def _laid_over(colour: str, image: Image.Image) -> Image.Image:
+    """What is transparent shows `colour`; an image without transparency as it is."""
+    if not image.has_transparency_data:
+        return image
+    image = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", image.size, colour), image)
 
 
 def _eight_bits(image: Image.Image, name: str) -> Image.Image:

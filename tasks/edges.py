@@ -14,7 +14,6 @@ from densedistill.distill.recipe import Recipe
 from densedistill.distill.spec import (
     Argument,
     MetricSpec,
-    NetworkSpec,
     PanelCell,
     Panels,
     Preset,
@@ -28,8 +27,7 @@ from densedistill.tasks.methods_dense import edge_methods
 from densedistill.tasks.padding import predict
 from densedistill.tasks.pictures import as_pixels, input_picture
 from densedistill.tasks.registry import register
-
-SLIM_DECODER = [64, 32, 24, 16, 8]
+from densedistill.tasks.unets import UNETS
 
 
 def network_arguments(_name: str, _options: EdgeData, _data: TaskData) -> Mapping[str, Argument]:
@@ -52,11 +50,7 @@ def paper() -> Preset:
     source = "reference 003, section 5.2 (BSDS500 at 256x256, epoch 15)"
     return Preset(
         summary="BSDS500, 15 epochs of 800 views at 256 pixels: U-Net ResNet34 → U-Net MobileNetV2 → slim",
-        chain=(
-            NetworkSpec(name="smp/unet-resnet34"),
-            NetworkSpec(name="smp/unet-mobilenet_v2"),
-            NetworkSpec(name="smp/unet-mobilenet_v2", arguments={"decoder_channels": SLIM_DECODER}),
-        ),
+        chain=UNETS,
         recipe=Recipe(
             optimizer="adam",
             learning_rate=3e-4,

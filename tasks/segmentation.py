@@ -17,7 +17,6 @@ from densedistill.distill.recipe import Recipe
 from densedistill.distill.spec import (
     Argument,
     MetricSpec,
-    NetworkSpec,
     PanelCell,
     Panels,
     Preset,
@@ -28,8 +27,8 @@ from densedistill.tasks.methods_dense import segmentation_methods
 from densedistill.tasks.padding import predict
 from densedistill.tasks.pictures import input_picture
 from densedistill.tasks.registry import register
+from densedistill.tasks.unets import UNETS
 
-SLIM_DECODER = [64, 32, 24, 16, 8]
 UNLABELLED = (224, 224, 192)
 """Colour of pixels without a class, as PASCAL VOC paints them."""
 
@@ -67,11 +66,7 @@ def paper() -> Preset:
     """A recipe for folders of images and masks."""
     return Preset(
         summary="pairs of images and class masks, 50 epochs of 256-pixel crops: U-Net ResNet34 → U-Net MobileNetV2",
-        chain=(
-            NetworkSpec(name="smp/unet-resnet34"),
-            NetworkSpec(name="smp/unet-mobilenet_v2"),
-            NetworkSpec(name="smp/unet-mobilenet_v2", arguments={"decoder_channels": SLIM_DECODER}),
-        ),
+        chain=UNETS,
         recipe=Recipe(
             optimizer="adamw",
             learning_rate=5e-4,

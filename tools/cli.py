@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
+
+from densedistill.tools.messages import say
 
 
 def guarded(command: Callable[[], int]) -> int:
@@ -19,15 +20,15 @@ def guarded(command: Callable[[], int]) -> int:
     try:
         return command()
     except (RequestError, NetworkError, DataError) as error:
-        return _say(str(error), 2)
+        return _told(str(error), 2)
     except RunFailedError as error:
-        return _say(str(error), 3)
+        return _told(str(error), 3)
     except InterruptedRunError as error:
-        return _say(str(error), error.exit_status)
+        return _told(str(error), error.exit_status)
     except KeyboardInterrupt:
-        return _say("interrupted.", 130)
+        return _told("interrupted.", 130)
 
 
-def _say(message: str, status: int) -> int:
-    print(f"densedistill: {message}", file=sys.stderr)
+def _told(message: str, status: int) -> int:
+    say(message)
     return status

@@ -6,7 +6,6 @@ import argparse
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import yaml
 from rich.console import Console
@@ -18,12 +17,13 @@ from densedistill.distill.dry_run import Trial, TrialChain
 from densedistill.distill.errors import InterruptedRunError
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.progress import RichLog
-from densedistill.distill.run_dir import RunDir
-from densedistill.distill.runtime import is_first_process, start_runtime
+from densedistill.distill.report import words
+from densedistill.distill.runtime import is_first_process
 from densedistill.distill.tables import arms_table, references_table
 from densedistill.tasks import get, names
 from densedistill.tasks.request import RunRequest
 from densedistill.tasks.run import execute
+from densedistill.tools.assembled import assembled
 
 
 def run(options: argparse.Namespace, command: Sequence[str]) -> int:
@@ -54,17 +54,9 @@ def print_config(options: argparse.Namespace) -> int:
 def try_arms(options: argparse.Namespace) -> tuple[RunConfig, str, list[Trial]]:
     """Build every arm and take two steps: the configuration, the precision they were computed in, and their figures."""
     resolved = request(options).resolve()
-    runtime = start_runtime(resolved.config.device, resolved.config.precision)
     with RichLog() as log:
-        chain = TrialChain(
-            resolved,
-            data=resolved.spec.load_data(resolved.options),
-            networks=backbones,
-            runtime=runtime,
-            run_dir=RunDir(Path("runs")),
-            log=log,
-        )
-        return resolved.config, runtime.precision, [chain.try_arm(plan) for plan in chain.plans]
+        chain = assembled(TrialChain, resolved, log=log)
+        return resolved.config, chain.runtime.precision, [chain.try_arm(plan) for plan in chain.plans]
 
 
 def dry_run(options: argparse.Namespace) -> int:
@@ -73,7 +65,7 @@ def dry_run(options: argparse.Namespace) -> int:
     console = Console()
     for table in _trial_tables(trials, f"{config.task}, preset {config.preset}, {precision}"):
         console.print(table)
-    total = _duration(sum(trial.seconds for trial in trials))
+    total = words.duration(sum(trial.seconds for trial in trials))
     console.print(f"estimated training time in all: {total} (evaluation not counted)")
     return 0
 
@@ -96,7 +88,7 @@ def _trial_tables(trials: Sequence[Trial], title: str) -> tuple[Table, Table]:
             str(trial.epochs),
             str(trial.steps),
             f"{trial.seconds_per_step:.3f}",
-            _duration(trial.seconds),
+            words.duration(trial.seconds),
             f"{trial.memory_bytes / 2**30:.2f} GiB",
             f"{trial.free_bytes / 2**30:.1f} GiB",
         )
@@ -209,9 +201,3 @@ def _names(text: str | None) -> list[str] | None:
     if text is None:
         return None
     return [] if text == "none" else [name.strip() for name in text.split(",")]
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

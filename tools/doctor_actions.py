@@ -10,16 +10,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from densedistill import backbones
 from densedistill.distill.assembly import Assembler
 from densedistill.distill.doctor.chain import like
 from densedistill.distill.doctor.examination import examine
 from densedistill.distill.doctor.finding import Diagnosis, Finding
 from densedistill.distill.errors import RunFailedError
 from densedistill.distill.guard import naming_failures
-from densedistill.distill.progress import SilentLog
-from densedistill.distill.run_dir import RunDir
-from densedistill.distill.runtime import start_runtime
+from densedistill.tools.assembled import assembled
 from densedistill.tools.distill_actions import request
 
 STYLES = {"pass": "green", "skip": "dim", "warn": "yellow", "fail": "bold red"}
@@ -48,15 +45,7 @@ def diagnose(options: argparse.Namespace, nowhere: Path) -> Diagnosis:
     """Examine the run that `options` ask for; `nowhere` is an empty folder, in place of a run's."""
     asked = request(options)
     resolved = asked.resolve()
-    config = resolved.config
-    chain = Assembler(
-        resolved,
-        data=resolved.spec.load_data(resolved.options),
-        networks=backbones,
-        runtime=start_runtime(config.device, config.precision),
-        run_dir=RunDir(asked.folder() or nowhere),
-        log=SilentLog(),
-    )
+    chain = assembled(Assembler, resolved, folder=asked.folder() or nowhere)
     return examine(like(chain, lean=False))
 
 

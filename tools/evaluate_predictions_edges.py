@@ -20,7 +20,8 @@ from densedistill.distill.boundaries import BoundaryOptions, BoundaryScores, ben
 from densedistill.distill.errors import RequestError, unknown_name
 from densedistill.distill.metrics import Dice
 from densedistill.tools.evaluate_files import require_all
-from densedistill.tools.evaluate_output import Bar, bar, document, say
+from densedistill.tools.evaluate_output import document
+from densedistill.tools.messages import Bar, bar, say
 
 DATA = ("bsds500", "folder")
 

@@ -14,7 +14,8 @@ from densedistill.datasets.sr_sources import HrImage, find_images
 from densedistill.distill.errors import RequestError
 from densedistill.distill.metrics import ImageQuality
 from densedistill.tools.evaluate_files import require_all
-from densedistill.tools.evaluate_output import bar, document
+from densedistill.tools.evaluate_output import document
+from densedistill.tools.messages import bar
 
 
 def score_super_resolution(options: argparse.Namespace) -> dict[str, Any]:

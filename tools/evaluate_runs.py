@@ -12,18 +12,18 @@ from pydantic import BaseModel
 from densedistill.datasets.base import TaskData as LoadedData
 from densedistill.datasets.dense import DenseTrain
 from densedistill.datasets.super_resolution import SuperResolutionData, super_resolution_tests
-from densedistill.distill.boundaries import BoundaryBenchmark
 from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.errors import RequestError
 from densedistill.distill.evaluation import Evaluation
 from densedistill.distill.evaluation import evaluate as score
-from densedistill.distill.metrics import Metric
+from densedistill.distill.metrics import Curved, Metric
 from densedistill.distill.runtime import resolve_device
 from densedistill.distill.spec import TaskSpec
 from densedistill.distill.test_time import Views
 from densedistill.distill.validation import validated
-from densedistill.tools.evaluate_output import document, say
+from densedistill.tools.evaluate_output import document
 from densedistill.tools.finished import FinishedArm, as_trained, check_classes, kind_of_views, open_arm
+from densedistill.tools.messages import say
 
 WHICH_IMAGES = frozenset({"root", "train", "val", "tests", "val_size", "limit"})
 """Data options that choose images: they belong to one data set. All others say how any image is prepared."""
@@ -48,8 +48,7 @@ def rescore(options: argparse.Namespace) -> dict[str, Any]:
     check_classes(arm, data)
     name, images = _images(data, options)
     say(f"{arm.name} ({arm.record['network']}) on {options.split} of {name}, in fp32 on {device}")
-    # The layout that the run was evaluated in: another one sums in another order.
-    network = arm.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = arm.on(device)
 
     def figures(views: Views | None, judge: Metric | None) -> Evaluation:
         return score(
@@ -66,7 +65,7 @@ def rescore(options: argparse.Namespace) -> dict[str, Any]:
     judge = spec.benchmark(data_options, options.split, images)
     plain = figures(None, judge)
     found = document(spec.name, name, len(images.ids), plain.metrics, plain.per_image)
-    if isinstance(judge, BoundaryBenchmark):
+    if isinstance(judge, Curved):
         found["curve"] = judge.curve()
     if kind is not None:
         views = spec.test_time[kind]

@@ -39,6 +39,11 @@ class FinishedArm:
         """The data of the run, loaded again, as the arm takes it."""
         return self.seen(self.resolved.spec.load_data(self.resolved.options))
 
+    def on(self, device: torch.device) -> nn.Module:
+        """The network moved to `device`, in the layout that the run was evaluated in: another sums in another order."""
+        moved: nn.Module = self.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return moved
+
     def seen(self, data: TaskData) -> TaskData:
         """`data` with the input size of the arm's generation."""
         return data.for_arm(int(self.record["generation"]), None)

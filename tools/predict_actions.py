@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor
 
 from densedistill.datasets.base import DataError
@@ -19,6 +16,7 @@ from densedistill.distill.errors import RequestError, RunFailedError
 from densedistill.distill.runtime import resolve_device
 from densedistill.distill.test_time import Views
 from densedistill.tools.finished import FinishedArm, kind_of_views, open_arm
+from densedistill.tools.messages import bar, say
 from densedistill.tools.predict_inputs import Input, find_inputs, listed
 from densedistill.tools.predict_network import Applied, applied
 from densedistill.tools.predict_outputs import Answers
@@ -60,11 +58,10 @@ def predict(options: argparse.Namespace) -> int:
         say(f"no images by their names, left out: {listed(inputs.left_out)}")
     answers = Answers(output, [arm.name for arm in arms])
     reading = Reading(networks[0], options.batch_size)
-    with _progress() as progress:
-        task = progress.add_task("images", total=len(inputs.files))
+    with bar("images", len(inputs.files)) as progress:
         for batch in reading.batches(inputs.files):
             _answer(batch, networks, answers)
-            progress.update(task, completed=answers.done + len(reading.faults))
+            progress.at(answers.done + len(reading.faults))
     answers.close()
     say(f"{answers.done} of {len(inputs.files)} images done, in '{output}'")
     if reading.turned:
@@ -75,11 +72,6 @@ def predict(options: argparse.Namespace) -> int:
             f"{'; '.join(reading.faults)}."
         )
     return 0
-
-
-def say(message: str) -> None:
-    """A message to stderr."""
-    print(f"densedistill: {message}", file=sys.stderr)
 
 
 def _arms(run: Path, name: str | None, *, with_teacher: bool) -> list[FinishedArm]:
@@ -145,16 +137,3 @@ def _answer(batch: Sequence[Shown], networks: Sequence[Applied], answers: Answer
         told.append([network.tell(one, image) for one, image in zip(predictions, images, strict=True)])
     for shown, outcomes in zip(batch, zip(*told, strict=True), strict=True):
         answers.write(shown.file, shown.image, outcomes)
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=None),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(compact=True),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )

@@ -88,6 +88,4 @@ def applied(arm: FinishedArm, device: torch.device, *, tile: str, views: Views |
         most = pixels_of_tile(int(tile), arm.resolved.spec.application.reach)
     else:
         raise RequestError(f"tile '{tile}' is no size: give a number of pixels, or auto.")
-    # The layout that the run was evaluated in: another one sums in another order.
-    network = arm.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return Applied(arm=arm, network=network, device=device, views=views, most=most)
+    return Applied(arm=arm, network=arm.on(device), device=device, views=views, most=most)

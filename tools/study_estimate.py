@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from densedistill import backbones
 from densedistill.distill.arm import arm_name
 from densedistill.distill.config import Resolved, resolve
 from densedistill.distill.dry_run import TrialChain
-from densedistill.distill.progress import SilentLog
-from densedistill.distill.run_dir import RunDir
-from densedistill.distill.runtime import start_runtime
+from densedistill.distill.report import words
 from densedistill.distill.study.plan import StudyPlan
 from densedistill.tasks.data_memo import DataMemo
 from densedistill.tasks.registry import get
+from densedistill.tools.assembled import assembled
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +24,14 @@ class Costs:
 
     def shown(self, name: str) -> str:
         """One run of `name`."""
-        return duration(self.seconds[name])
+        return words.duration(self.seconds[name])
 
     def in_words(self, workers: int) -> str:
         """All runs; processes that share the cores gain little, those with a device each gain their number."""
-        beside = (
-            f", {duration(self.total / workers)} if {workers} processes do not slow each other" if workers > 1 else ""
-        )
-        return f"{duration(self.total)}{beside}"
+        if workers == 1:
+            return words.duration(self.total)
+        shared = words.duration(self.total / workers)
+        return f"{words.duration(self.total)}, {shared} if {workers} processes do not slow each other"
 
 
 def estimate(plan: StudyPlan) -> Costs:
@@ -53,22 +50,7 @@ def estimate(plan: StudyPlan) -> Costs:
 def _seconds(resolved: Resolved, trains: str, memo: DataMemo) -> float:
     """Training time of `trains`, and of the students that teach it and are trained with it."""
     remembering = memo.remembering(resolved)
-    config = resolved.config
-    chain = TrialChain(
-        remembering,
-        data=remembering.spec.load_data(remembering.options),
-        networks=backbones,
-        runtime=start_runtime(config.device, config.precision),
-        run_dir=RunDir(Path("runs")),
-        log=SilentLog(),
-    )
+    chain = assembled(TrialChain, remembering)
     shared = arm_name(1, "teacher")
     plans = [plan for plan in chain.plans if plan.name == trains or plan.name != shared]
     return sum(chain.try_arm(plan).seconds for plan in plans)
-
-
-def duration(seconds: float) -> str:
-    """`2 h 05 min`, `3 min 20 s`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"

@@ -14,6 +14,7 @@ from densedistill.distill.dry_run import Trial
 from densedistill.distill.memory import PROBE_IMAGES
 from densedistill.distill.plan import steps_per_epoch
 from densedistill.distill.probe import sample_batch
+from densedistill.distill.report import words
 from densedistill.distill.runtime import synchronise
 
 TIMED_PIXELS = 100_000
@@ -62,12 +63,12 @@ def seconds_per_image(chain: Assembler, arm: Arm) -> float:
 
 def check_time(seconds: Mapping[str, float]) -> Finding:
     """The run's time from what its arms take, in seconds by arm."""
-    each = ", ".join(f"{arm} {duration(value)}" for arm, value in seconds.items())
+    each = ", ".join(f"{arm} {words.duration(value)}" for arm, value in seconds.items())
     return Finding(
         check="time planned",
         subject="the run",
         status="pass",
-        text=f"about {duration(sum(seconds.values()))} of training, evaluation aside ({each})",
+        text=f"about {words.duration(sum(seconds.values()))} of training, evaluation aside ({each})",
         figures={"seconds": sum(seconds.values()), "arms": dict(seconds)},
     )
 
@@ -90,12 +91,3 @@ def check_memory(trials: Sequence[Trial], *, in_parts: bool) -> list[Finding]:
             )
         )
     return found
-
-
-def duration(seconds: float) -> str:
-    """`2 h 05 min`, `12 min` or `40 s`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, left = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {left:02d} min"
-    return f"{minutes} min" if minutes >= 3 else f"{60 * minutes + rest} s"

@@ -26,6 +26,14 @@ class Metric(Protocol):
 
 
 @runtime_checkable
+class Curved(Protocol):
+    """A metric that depends on a threshold."""
+
+    def curve(self) -> dict[str, list[float]]:
+        """`threshold`, and as many numbers of whatever is drawn over it."""
+
+
+@runtime_checkable
 class Lengthy(Protocol):
     """A metric whose figures take so long to compute that a run must be stoppable meanwhile."""
 

@@ -15,7 +15,6 @@ import yaml
 
 from densedistill.distill.study import read_study
 from densedistill.tools.study import main
-from densedistill.tools.study_estimate import duration
 from densedistill.tools.study_jobs import helper_words
 from densedistill.tools.study_tables import mean_and_spread
 
@@ -129,5 +128,3 @@ def test_figures_in_words() -> None:
     assert mean_and_spread([]) == "–"
     assert mean_and_spread([76.123]) == "76.12"
     assert mean_and_spread([1.0, 2.0, 3.0]) == "2 ± 1"
-    assert duration(59.6) == "1 min 00 s"
-    assert duration(7500) == "2 h 05 min"

@@ -11,7 +11,7 @@ import pytest
 from densedistill.distill.doctor.chain import DoctorChain
 from densedistill.distill.doctor.finding import Status
 from densedistill.distill.doctor.limits import Limits
-from densedistill.distill.doctor.planned import check_memory, check_time, duration, planned_images, seconds_per_image
+from densedistill.distill.doctor.planned import check_memory, check_time, planned_images, seconds_per_image
 from densedistill.distill.dry_run import Trial
 
 Patients = Callable[..., DoctorChain]
@@ -41,13 +41,6 @@ def trial(needed: int, free: int) -> Trial:
 def test_memory_is_judged_against_what_is_free(needed: int, in_parts: bool, status: Status) -> None:
     (found,) = check_memory([trial(needed, 100)], in_parts=in_parts)
     assert found.status == status
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(40, "40 s"), (170, "170 s"), (185, "3 min"), (3600, "1 h 00 min"), (7500, "2 h 05 min")]
-)
-def test_durations(seconds: float, words: str) -> None:
-    assert duration(seconds) == words
 
 
 def test_the_time_is_the_sum_over_arms() -> None:

@@ -29,8 +29,9 @@ from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import Runtime, place
 from densedistill.distill.scoring import Scoring
 from densedistill.distill.signals import StopSignal
+from densedistill.distill.surroundings import Surroundings
 from densedistill.distill.teacher import Teacher
-from densedistill.distill.training import ArmTraining, Surroundings
+from densedistill.distill.training import ArmTraining
 from densedistill.distill.transfer import read_earlier
 
 UNTRAINED: Mapping[str, Any] = {"epochs": 0, "seconds": 0.0, "images_per_second": 0.0}
@@ -113,7 +114,7 @@ class Chain(CachingAssembler):
         if assembled[0].trained:
             trainings = self._train([one.arm for one in assembled], notes)
             counters = [figures(training.counters) for training in trainings]
-            notices = [training.watch.notices for training in trainings]
+            notices = [training.supervision.watch.notices for training in trainings]
         for one, done, said, seen in zip(assembled, counters, notes, notices, strict=True):
             place(one.arm.network, self.runtime.device, channels_last=self.speed.channels_last)
             if self.runtime.is_main:

@@ -16,7 +16,8 @@ from densedistill.distill.outputs import Batch, Prediction
 from densedistill.distill.plan import Plan, epoch_plan
 from densedistill.distill.prefetch import prefetch
 from densedistill.distill.signals import StopSignal
-from densedistill.distill.training import ArmTraining, Surroundings
+from densedistill.distill.surroundings import Surroundings
+from densedistill.distill.training import ArmTraining
 
 
 @dataclass(frozen=True, slots=True)

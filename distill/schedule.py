@@ -68,6 +68,11 @@ class Schedule:
             )
         self._plateau_rate = recipe.learning_rate
 
+    @property
+    def rate(self) -> float:
+        """The learning rate that the optimiser has now."""
+        return float(self._optimizer.param_groups[0]["lr"])
+
     def before_step(self, step: int) -> float:
         """Set and return the learning rate of optimiser step `step`."""
         rate = self._plateau_rate * rate_factor(self._recipe, step, self._steps_per_epoch)

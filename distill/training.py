@@ -6,13 +6,11 @@ import contextlib
 import copy
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.hooks import RemovableHandle
@@ -21,52 +19,28 @@ from densedistill.distill.arm import Arm
 from densedistill.distill.batch_norm import average_statistics, freeze_statistics
 from densedistill.distill.checkpoint import Checkpoint, Stateful
 from densedistill.distill.clipping import clip_gradients
-from densedistill.distill.collective import average_meter, from_main
-from densedistill.distill.counters import Best, Counters, Meter, Selection
-from densedistill.distill.data import TaskData
-from densedistill.distill.errors import InterruptedRunError, RunFailedError
-from densedistill.distill.evaluation import Evaluation, evaluate
+from densedistill.distill.collective import average_meter
+from densedistill.distill.counters import Counters, Meter
+from densedistill.distill.errors import RunFailedError
+from densedistill.distill.evaluation import Evaluation
 from densedistill.distill.fast.depthwise import rewrite_depthwise
 from densedistill.distill.memory import PROBE_IMAGES
 from densedistill.distill.micro_batches import pieces
-from densedistill.distill.objective import Objective, without_teacher
+from densedistill.distill.objective import Objective
 from densedistill.distill.outputs import Batch, Prediction
 from densedistill.distill.padding_taps import guard_padding_taps
-from densedistill.distill.phases import Phases, unmeasured
 from densedistill.distill.plan import steps_per_epoch
 from densedistill.distill.probe import sample_batch
-from densedistill.distill.progress import RunLog
 from densedistill.distill.run_dir import ArmDir
-from densedistill.distill.runtime import Runtime, place, synchronise
+from densedistill.distill.runtime import place, synchronise
 from densedistill.distill.schedule import Schedule, make_optimizer
 from densedistill.distill.seeds import derive
-from densedistill.distill.spec import TaskSpec
-from densedistill.distill.speed import Speed
 from densedistill.distill.step import DistillationStep
-from densedistill.distill.stopping import Stopping
-from densedistill.distill.watching import Notice, Watch, stopped_early
+from densedistill.distill.supervision import Supervision
+from densedistill.distill.surroundings import Surroundings
 
 READ_EVERY = 20
 """Steps between two reads of the loss from an accelerator: each one waits for the device."""
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What all arms of a run share."""
-
-    spec: TaskSpec
-    data: TaskData
-    options: BaseModel
-    runtime: Runtime
-    log: RunLog
-    on_epoch: Callable[[Mapping[str, Any]], None]
-    """Takes the line of each evaluated epoch (metrics.jsonl, trackers)."""
-    on_start: Callable[[str, int, int], None]
-    """(arm, epochs done, steps done): called before an arm's first step, and again after each restart."""
-    speed: Speed
-    phases: Phases = unmeasured
-    heed: Callable[[], None] | None = None
-    """Called often in an evaluation, which it ends with an InterruptedRunError when the run is to stop."""
 
 
 class ArmTraining:
@@ -76,14 +50,9 @@ class ArmTraining:
         self.arm, self.folder, self.around = arm, folder, around
         self.recipe, self.runtime = arm.recipe, around.runtime
         self.objective = Objective(arm.terms)
-        self.judge = self._validation_objective()
         self.counters = Counters()
-        self.selection = Selection(higher_is_better=around.spec.metric.higher_is_better)
-        self.stopping = self._stopping()
-        self.watch = Watch()
+        self.supervision = Supervision(arm, around, self.counters)
         self.meter = Meter(self.runtime.device)
-        self.best = Best()
-        self.evaluation: Evaluation | None = None
 
         taps = arm.spec.taps if self.objective.needs_teacher else ()
         self.step_module = DistillationStep(arm.network, taps, self.objective)
@@ -215,74 +184,27 @@ class ArmTraining:
         means = self.meter.means()
         if not math.isfinite(means.get("total", 0.0)):
             self._require_finite({name: torch.tensor(value) for name, value in means.items()})
-        due = epoch % self.recipe.evaluate_every == 0 or epoch == self.recipe.epochs
-        self.evaluation = self._evaluate() if due else None
-        if due and self.evaluation is None:
-            return False
-        if self.evaluation is not None:
-            self._select(self.evaluation, epoch)
-        line = self._line(means, epoch)
+        evaluation = None
+        if self.supervision.due(epoch):
+            evaluation = self.supervision.evaluate(self.evaluated_network)
+            if evaluation is None:
+                return False
+            self.supervision.select(evaluation, epoch, self.evaluated_network, self.schedule)
+        line = self._line(means, epoch, evaluation)
         self.around.on_epoch(line)
-        for notice in self.watch.epoch(line, self.objective.terms, self.steps_per_epoch):
-            self._notice(notice)
+        self.supervision.look(line, self.objective.terms, self.steps_per_epoch)
         self.counters.epoch = epoch
         self.meter.reset()
         return True
 
-    def _evaluate(self) -> Evaluation | None:
-        """Score the network on validation; the main process does it for all. None: the run is to stop."""
-        evaluation = None
-        if self.runtime.is_main:
-            # The other processes wait for an answer: None tells them too.
-            with contextlib.suppress(InterruptedRunError):
-                evaluation = evaluate(
-                    self.evaluated_network,
-                    self.around.data.val,
-                    spec=self.around.spec,
-                    metric=self.around.spec.metric.make(self.around.options, self.around.data),
-                    device=self.runtime.device,
-                    batch_size=self.recipe.batch_size,
-                    objective=self.judge,
-                    heed=self.around.heed,
-                )
-        return from_main(evaluation)
-
-    def _select(self, evaluation: Evaluation, epoch: int) -> None:
-        figure = evaluation.metrics[self.around.spec.metric.name]
-        if not math.isfinite(figure):
-            raise RunFailedError(f"arm {self.arm.plan.name}, epoch {epoch}: the validation metric is {figure}.")
-        if self.selection.improved(figure, epoch):
-            self.best.take(self.evaluated_network.state_dict())
-        self.schedule.after_evaluation(figure)
-        over = self.stopping is not None and self.stopping.over(figure, evaluation.loss, epoch)
-        if self.stopping is not None and over and epoch < self.recipe.epochs:
-            self._stop(self.stopping, epoch)
-
-    def _stop(self, stopping: Stopping, epoch: int) -> None:
-        """End the arm, and say what that is no evidence of."""
-        rate = float(self.optimizer.param_groups[0]["lr"]) / self.recipe.learning_rate
-        self.counters.stopped = (
-            f"early stopping after epoch {epoch} of {self.recipe.epochs}: no better validation {stopping.monitor} "
-            f"since epoch {stopping.last_better}; the learning rate stood at {rate:.0%} of its peak"
-        )
-        self.around.log.message(f"{self.arm.plan.name}: {self.counters.stopped}")
-        notice = stopped_early(epoch, rate)
-        if notice is not None:
-            self._notice(notice)
-
-    def _notice(self, notice: Notice) -> None:
-        self.watch.add(notice)
-        self.around.log.message(f"{self.arm.plan.name}: {notice.text}", "warning")
-
-    def _line(self, means: Mapping[str, float], epoch: int) -> dict[str, Any]:
+    def _line(self, means: Mapping[str, float], epoch: int, evaluation: Evaluation | None) -> dict[str, Any]:
         norm = self.meter.grad_norm
-        evaluation = self.evaluation
         speed = self.counters.images / self.counters.seconds if self.counters.seconds else 0.0
         return {
             "arm": self.arm.plan.name,
             "epoch": epoch,
             "step": self.counters.step,
-            "learning_rate": float(self.optimizer.param_groups[0]["lr"]),
+            "learning_rate": self.schedule.rate,
             "train_loss": means.get("total"),
             "losses": {name: value for name, value in means.items() if name != "total"},
             "val_loss": None if evaluation is None else evaluation.loss,
@@ -307,11 +229,8 @@ class ArmTraining:
             "average": self.average,
             "scaler": self.runtime.accelerator.scaler,
             "counters": self.counters,
-            "selection": self.selection,
-            "stopping": self.stopping,
-            "watch": self.watch,
             "meter": self.meter,
-            "best": self.best,
+            **self.supervision.parts(),
         }
         return {name: part for name, part in parts.items() if part is not None}
 
@@ -346,27 +265,14 @@ class ArmTraining:
                 "be bit-identical to an uninterrupted run's.",
                 "warning",
             )
-        substituted = None if self.stopping is None else self.stopping.substituted
-        if substituted is not None and not self.watch.notices:
-            self._notice(Notice(kind="monitor", epoch=None, text=substituted))
+        self.supervision.begun()
 
     def finish(self) -> None:
         """Save, and put the selected weights into the arm's network."""
         self.save()
-        self.arm.network.load_state_dict(self.best.weights)
+        self.arm.network.load_state_dict(self.supervision.best.weights)
 
     # -- parts ------------------------------------------------------------------------------------------------------
-
-    def _validation_objective(self) -> Objective | None:
-        alone = [term for term in without_teacher(self.arm.terms) if term.weight]
-        return Objective(alone) if alone else None
-
-    def _stopping(self) -> Stopping | None:
-        rule = self.recipe.early_stopping
-        if rule is None:
-            return None
-        higher = self.around.spec.metric.higher_is_better
-        return Stopping(rule, higher_is_better=higher, has_loss=self.judge is not None)
 
     def _make_average(self) -> AveragedModel | None:
         decay = self.recipe.ema_decay

@@ -28,7 +28,7 @@ from densedistill.distill.files import save_weights
 from densedistill.distill.progress import Level, SilentLog
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import start_runtime
-from densedistill.distill.training import Surroundings
+from densedistill.distill.surroundings import Surroundings
 from densedistill.tools.benchmark_machine import seconds_of, synchronise
 from densedistill.tools.benchmark_workload import STUDENT, Workload
 

@@ -17,8 +17,9 @@ from densedistill.distill.outputs import Batch, Prediction, StepOutputs
 from densedistill.distill.probe import sample_batch
 from densedistill.distill.progress import SilentLog
 from densedistill.distill.run_dir import ArmDir
+from densedistill.distill.surroundings import Surroundings
 from densedistill.distill.taps import Tapped
-from densedistill.distill.training import ArmTraining, Surroundings
+from densedistill.distill.training import ArmTraining
 
 BENCH_IMAGES = 16
 """Most images of the batch: enough for statistics of a batch, few enough to be cheap."""

@@ -181,8 +181,9 @@ def test_an_arm_without_a_validation_loss_is_stopped_by_its_metric(
 
     def noting(training: ArmTraining) -> None:
         restore(training)
-        assert training.stopping is not None
-        seen.append((training.stopping.selection.higher_is_better, training.stopping.monitor))
+        stopping = training.supervision.stopping
+        assert stopping is not None
+        seen.append((stopping.selection.higher_is_better, stopping.monitor))
 
     monkeypatch.setattr(ArmTraining, "restore", noting)
     log = Listening()

@@ -85,7 +85,7 @@ def count_boundaries(
     drawn = [np.flatnonzero(np.pad(one != 0, reach)) for one in annotations]
     starts = np.cumsum([0, *map(len, drawn)])
     true = np.concatenate(drawn)
-    scratch = np.zeros((5, padded.size), np.int32)
+    scratch = np.zeros((6, padded.size), np.int32)
     rows = []
     for place, threshold in enumerate(thresholds):
         mask = (padded >= threshold).reshape(-1).astype(np.uint8)

@@ -202,6 +202,17 @@ def _new_folder(resolved: Resolved) -> Path:
     return Path("runs") / resolved.config.task / f"{stamp}-{resolved.config.preset}"
 
 
+def _as_begun(run_dir: RunDir, now: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration that a run began with, but for what no longer changes its result."""
+    required = {name: now[name] for name, field in RunConfig.model_fields.items() if field.is_required()}
+    # Fields that came after the run began have their defaults there; a doctor that is now left out changes nothing.
+    before = {**RunConfig(**required).plain(), **run_dir.config(), "doctor": now["doctor"]}
+    if before["teacher_run"] and now["teacher_run"] and run_dir.arm(TEACHER).done:
+        # Its teacher was copied from there; a study's folder, with the teacher in it, may have been moved since.
+        before["teacher_run"] = now["teacher_run"]
+    return before
+
+
 def _begin(run_dir: RunDir, resolved: Resolved) -> None:
     """Write the configuration, the first file of a run: before it there is nothing that could be taken for one."""
     try:
@@ -225,10 +236,7 @@ def _claim(run_dir: RunDir, resolved: Resolved, resume: bool) -> None:
             f"'{run_dir.path}' already holds a run: add --resume to go on with it, or give --out another folder."
         )
     now = resolved.config.plain()
-    # Fields that came after the run began have their defaults there; a doctor that is now left out changes nothing.
-    required = {name: now[name] for name, field in RunConfig.model_fields.items() if field.is_required()}
-    before = {**RunConfig(**required).plain(), **run_dir.config(), "doctor": now["doctor"]}
-    changed = differences(before, now)
+    changed = differences(_as_begun(run_dir, now), now)
     if changed:
         raise RequestError(
             f"'{run_dir.path}' holds a run with another configuration ({'; '.join(changed)}): leave these flags out to "

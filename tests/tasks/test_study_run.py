@@ -94,7 +94,10 @@ def test_a_finished_study_starts_nothing(tiny: ModuleType, tmp_path: Path, execu
     assert again == first
 
 
-def test_an_interrupted_study_goes_on(tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("elsewhere", [False, True])
+def test_an_interrupted_study_goes_on(
+    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, elsewhere: bool
+) -> None:
     definition = study({"kd": {}}, seeds=[0])
     whole = trials(work(definition, tmp_path / "whole").run())
     step = TrialLog.step
@@ -110,7 +113,8 @@ def test_an_interrupted_study_goes_on(tiny: ModuleType, tmp_path: Path, monkeypa
             work(definition, tmp_path / "broken").run()
     record = json.loads((tmp_path / "broken" / "study.json").read_text())
     assert (record["complete"], trials(record)["kd/0"]["test"]) == (False, None)
-    found = trials(work(definition, tmp_path / "broken").run())
+    folder = (tmp_path / "broken").rename(tmp_path / "moved") if elsewhere else tmp_path / "broken"
+    found = trials(work(definition, folder).run())
     assert {key: trial["test"] for key, trial in found.items()} == {key: one["test"] for key, one in whole.items()}
     assert found["kd/0"]["retries"] == 0
 

@@ -52,6 +52,8 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
 
 def _finish(record: Mapping[str, Any], path: Path) -> int:
     Console().print(arms_table(record))
+    for line in _answer(path):
+        print(line)
     print(f"report: {_write_report(path)}")
     failed = [
         f"{arm['arm']} seed {trial['seed']} ({trial['error']})"
@@ -133,6 +135,20 @@ def dry_run(options: argparse.Namespace) -> int:
     workers = min(options.jobs, os.cpu_count() or 1)
     console.print(f"estimated training time in all: {costs.in_words(workers)} (evaluation not counted)")
     return 0
+
+
+def _answer(path: Path) -> list[str]:
+    """What the report begins with."""
+    from densedistill.distill.report.study_numbers import compute
+    from densedistill.distill.report.study_reading import read_study
+    from densedistill.distill.report.study_words import answer
+
+    study = read_study(path)
+    found = answer(study, compute(study))
+    lines = [f"- {arm}: {verdict}." for arm, verdict, _ in found.lines] if len(found.lines) > 1 else []
+    source = f" ({study.claim_source})" if study.claim_source else ""
+    claim = [f"The claim{source}: {study.claim} {found.claim}"] if found.claim else []
+    return [line for line in (found.headline, *lines, *claim, found.state) if line]
 
 
 def _write_report(path: Path) -> Path:

@@ -111,6 +111,7 @@ def test_two_processes_finish_a_study_and_report_it(file: Path, tmp_path: Path) 
         command, capture_output=True, text=True, timeout=900, env={**os.environ, "DENSEDISTILL_DATA": str(tmp_path)}
     )
     assert done.returncode == 0, done.stderr
+    assert "no test is computed: one seed" in done.stdout
     record = json.loads((out / "study.json").read_text())
     assert record["complete"]
     assert [trial["state"] for arm in record["arms"] for trial in arm["trials"]] == ["done", "done"]

@@ -101,7 +101,9 @@ def write_report_and_files(run_dir: Path, target: Path) -> Path:
     figures, study = draw(run), as_study([run])
     _write(target, render(run, figures))
     legend = tuple((role, look) for role, look in _legend(run))
-    write_beside(target, [replace(one, legend=legend) for one in figures.all], study_sheets(study, compute(study)))
+    charts = [replace(one, legend=legend) for one in figures.all]
+    panels = read_panels(run.folder, [arm.arm for arm in run.arms])
+    write_beside(target, charts, study_sheets(study, compute(study)), panels)
     return target
 
 

@@ -15,6 +15,7 @@ from densedistill.distill.report import words
 from densedistill.distill.report.drawing import Chart, Stroke, role_strokes
 from densedistill.distill.report.export import replacing, write_beside
 from densedistill.distill.report.mechanism import mechanism_chart
+from densedistill.distill.report.panels import Panels
 from densedistill.distill.report.sheets import Sheet
 from densedistill.distill.report.study_classes import class_charts
 from densedistill.distill.report.study_curves import curve_charts, legend_of
@@ -53,14 +54,17 @@ def write_comparison(study: StudyFacts, target: Path) -> Path:
     numbers = compute(study)
     sections = _sections(study, numbers)
     sheets = study_sheets(study, numbers)
-    page = render_study(study, numbers, sections, sheets)
+    panels = study_panels(study, numbers)
+    page = render_study(study, numbers, sections, sheets, panels)
     with replacing(target) as temporary:
         temporary.write_text(page, encoding="utf-8")
-    write_beside(target, [chart for section in sections for chart in section.charts], sheets)
+    write_beside(target, [chart for section in sections for chart in section.charts], sheets, panels)
     return target
 
 
-def render_study(study: StudyFacts, numbers: Numbers, sections: Sequence[Section], sheets: Sequence[Sheet]) -> str:
+def render_study(
+    study: StudyFacts, numbers: Numbers, sections: Sequence[Section], sheets: Sequence[Sheet], panels: Panels | None
+) -> str:
     """The report as HTML."""
     environment = Environment(
         loader=FileSystemLoader(_HERE),
@@ -79,7 +83,7 @@ def render_study(study: StudyFacts, numbers: Numbers, sections: Sequence[Section
         state=found.state,
         metric_label=words.title(study.metric.name),
         sections=sections,
-        panels=study_panels(study, numbers),
+        panels=panels,
         notices=notices_of(study),
         contradictions=contradictions_of(study),
         sheets=sheets,

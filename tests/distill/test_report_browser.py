@@ -15,6 +15,7 @@ from densedistill.distill.report import write_report
 from densedistill.distill.report.study_numbers import compute
 from densedistill.distill.report.study_page import render_study
 from densedistill.distill.report.study_reading import read_study
+from densedistill.distill.report.study_samples import study_panels
 from densedistill.distill.report.study_tables import study_sheets
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
@@ -58,7 +59,8 @@ def test_pages_fit_their_window(fake: ModuleType, tmp_path: Path, kind: str) -> 
         page = tmp_path / "study.html"
         study = read_study(fake.write_grid(tmp_path / "study", seeds=2))
         numbers = compute(study)
-        page.write_text(render_study(study, numbers, [], study_sheets(study, numbers)), encoding="utf-8")
+        sheets, panels = study_sheets(study, numbers), study_panels(study, numbers)
+        page.write_text(render_study(study, numbers, [], sheets, panels), encoding="utf-8")
     for width, (wide, images, failed) in measured(page, tmp_path).items():
         assert wide <= width
         assert images > 1

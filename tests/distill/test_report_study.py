@@ -19,6 +19,7 @@ from densedistill.distill.report.study_markdown import study_markdown
 from densedistill.distill.report.study_numbers import compute
 from densedistill.distill.report.study_page import render_study
 from densedistill.distill.report.study_reading import read_study
+from densedistill.distill.report.study_samples import study_panels
 from densedistill.distill.report.study_tables import study_sheets
 from densedistill.distill.report.study_words import answer
 
@@ -39,7 +40,7 @@ def written(folder: Path) -> str:
     """A study's page without its charts, which take seconds to draw."""
     study = read_study(folder)
     numbers = compute(study)
-    return render_study(study, numbers, [], study_sheets(study, numbers))
+    return render_study(study, numbers, [], study_sheets(study, numbers), study_panels(study, numbers))
 
 
 def plain(page: str) -> str:
@@ -183,6 +184,7 @@ def test_the_same_figures_and_tables_lie_beside_it(grid: Path) -> None:
     for path in (grid / "report_files" / "figures").iterdir():
         figures[path.stem].add(path.suffix)
     assert {"heat-map", "arms", "differences", "retention", "curve-last-epochs", "calibration"} <= set(figures)
+    assert figures.pop("samples") == {".png"}
     assert all(kinds == {".svg", ".png"} for kinds in figures.values())
     with (grid / "report_files" / "tables" / "comparisons.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from densedistill.distill.report import words
 from densedistill.distill.report.arithmetic import contradictions
@@ -25,8 +21,8 @@ from densedistill.distill.report.study_curves import gap_chart, zoom_chart
 from densedistill.distill.report.study_numbers import compute
 from densedistill.distill.report.study_tables import study_sheets
 from densedistill.distill.report.summary import basis, summarise
+from densedistill.distill.report.templates import filled, unbroken
 
-_HERE = Path(__file__).parent
 _SLOW_COLUMNS = ("epochs", "time", "images/s", "peak memory")
 
 
@@ -134,21 +130,14 @@ def _legend(run: RunFacts) -> list[tuple[str, Stroke]]:
 
 def render(run: RunFacts, figures: Figures) -> str:
     """The report as HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     names = [arm.arm for arm in run.arms]
     named = words.roles(names, [reference.arm for reference in run.references])
     looks = strokes(names)
-    return environment.get_template("report.html.j2").render(
+    return filled(
+        "report.html.j2",
         run=run,
-        style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
         metric_label=words.title(run.metric.name),
-        summary=_unbroken(summarise(run)),
+        summary=unbroken(summarise(run)),
         tiles=_tiles(run, named, looks),
         legend=_legend(run),
         arms=_arms_table(run, named, looks),
@@ -288,11 +277,6 @@ def _data(run: RunFacts) -> list[tuple[str, str]]:
     counts += [(f"test images, {name}", int(images)) for name, images in data.tests.items()]
     facts = [("name", data.name), *((name, words.count(value)) for name, value in counts if value is not None)]
     return [(name, value) for name, value in (*facts, ("fingerprint", data.fingerprint)) if value]
-
-
-def _unbroken(sentences: str) -> str:
-    """Figures kept on one line with their units."""
-    return re.sub(r"(?<=\d) (?=(?:%|dB|points|[kMG])(?![A-Za-z]))", "\N{NO-BREAK SPACE}", sentences)
 
 
 def _test_names(arms: Sequence[ArmFacts]) -> list[str]:

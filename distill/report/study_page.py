@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from densedistill.distill.report import words
 from densedistill.distill.report.drawing import Chart, Stroke, role_strokes
@@ -27,8 +23,7 @@ from densedistill.distill.report.study_reading import read_study
 from densedistill.distill.report.study_samples import study_panels
 from densedistill.distill.report.study_tables import study_sheets
 from densedistill.distill.report.study_words import answer, contradictions_of, notices_of
-
-_HERE = Path(__file__).parent
+from densedistill.distill.report.templates import filled, unbroken
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,17 +61,10 @@ def render_study(
     study: StudyFacts, numbers: Numbers, sections: Sequence[Section], sheets: Sequence[Sheet], panels: Panels | None
 ) -> str:
     """The report as HTML."""
-    environment = Environment(
-        loader=FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     found = answer(study, numbers)
-    return environment.get_template("study.html.j2").render(
+    return filled(
+        "study.html.j2",
         study=study,
-        style=Markup((_HERE / "report.css").read_text(encoding="utf-8")),
         headline=unbroken(found.headline),
         verdicts=[(arm, unbroken(text), outcome) for arm, text, outcome in found.lines],
         claim_found=found.claim,
@@ -90,11 +78,6 @@ def render_study(
         data=_data(study),
         command=shlex.join(study.command),
     )
-
-
-def unbroken(sentences: str) -> str:
-    """Figures kept on one line with their units."""
-    return re.sub(r"(?<=\d) (?=(?:%|dB|points|seeds|[kMG])(?![A-Za-z]))", "\N{NO-BREAK SPACE}", sentences)
 
 
 def _sections(study: StudyFacts, numbers: Numbers) -> list[Section]:

@@ -36,13 +36,14 @@ here ends at conv3_4, which stands for the two deepest."""
 
 
 class Restoration(BaseModel):
-    """l1_weight·L1(student, truth) + α·method."""
+    """l1_weight·L1(student, truth) + α·method. Alone, in the control arm and the teacher, L1's weight is 1."""
 
     model_config = FROZEN
 
     alpha: Weight = 1.0
     """Weight of the teacher's term; a plain weight, since the reference and the field add these terms."""
     l1_weight: Weight = 1.0
+    """Of L1 beside the teacher's term; 0 leaves it out."""
 
 
 class FeatureDistillation(Restoration):
@@ -110,17 +111,27 @@ def contrast_terms(parameters: Contrast, context: TermContext) -> Sequence[LossT
 
 def _beside_l1(parameters: Restoration, context: TermContext, taught: Callable[[], LossTerm]) -> tuple[LossTerm, ...]:
     """`l1` and, beside a teacher, what `taught` builds."""
-    own = LossTerm(name="l1", fn=Reconstruction(), weight=parameters.l1_weight)
-    return (taught(), own) if context.has_teacher and parameters.alpha else (own,)
+    own = _own_l1(parameters, context)
+    return (taught(), own) if _taught(parameters, context) else (own,)
+
+
+def _taught(parameters: Restoration, context: TermContext) -> bool:
+    return context.has_teacher and parameters.alpha > 0
+
+
+def _own_l1(parameters: Restoration, context: TermContext) -> LossTerm:
+    """`l1`, of weight 1 where nothing is taught: a share of it would be plain training at another learning rate."""
+    weight = parameters.l1_weight if _taught(parameters, context) else 1.0
+    return LossTerm(name="l1", fn=Reconstruction(), weight=weight, alone_weight=1.0)
 
 
 def feature_terms(parameters: FeatureDistillation, context: TermContext) -> Sequence[LossTerm]:
     """`l1` and, as far as they can be had, `features` and `perceptual`."""
-    terms = [LossTerm(name="l1", fn=Reconstruction(), weight=parameters.l1_weight)]
+    terms = [_own_l1(parameters, context)]
     perceptual = perceptual_term(parameters.perceptual_weight, parameters.vgg19, context)
     if perceptual is not None:
         terms.append(LossTerm(name="perceptual", fn=perceptual, weight=parameters.perceptual_weight))
-    if context.has_teacher and parameters.alpha:
+    if _taught(parameters, context):
         terms.append(taught_term("features", matching(context), parameters.alpha))
     return terms
 

@@ -95,13 +95,6 @@ def test_temperature_zero(refused: Refused) -> None:
     assert "method.temperature=0" in refused("--set", "method.temperature=0", task="cls")
 
 
-def test_all_losses_off(refused: Refused) -> None:
-    off = ("alpha=0", "l1_weight=0", "perceptual_weight=0")
-    words = [word for setting in off for word in ("--set", f"method.{setting}")]
-    message = refused("--device", "cpu", "--pretrained", "none", *words, task="sr")
-    assert "weight above 0" in message
-
-
 def test_every_fault_at_once(refused: Refused) -> None:
     message = refused("--epochs", "0", "--set", "method.alpha=2", "--data", "bsds501")
     assert all(word in message for word in ("recipe.epochs=0", "method.alpha=2", "bsds501"))

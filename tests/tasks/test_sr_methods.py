@@ -97,6 +97,23 @@ def test_alpha_weighs_the_teacher_s_term_and_at_0_it_is_plain_training(method: M
     assert [term.name for term in Objective(build(method, told, alpha=0.0)).terms] == ["l1"]
 
 
+@every_method
+def test_l1_s_weight_counts_beside_a_teacher_alone(method: Method) -> None:
+    """Else it would change the controls and the teacher: 0, the teacher's image alone, would leave them nothing."""
+    told = context(small("attention-sr"), small("imdn"), [])
+    terms = build(method, told, l1_weight=0.0)
+    assert [term.name for term in Objective(terms).terms] == [method.name]
+    (control,) = without_teacher(terms)
+    (untaught,) = build(method, told, l1_weight=0.25, alpha=0.0)
+    (alone,) = without_teacher(build(method, dataclasses.replace(told, has_teacher=False), l1_weight=0.25))
+    assert control.weight == untaught.weight == alone.weight == 1.0
+
+
+def test_an_arm_without_any_loss_is_refused() -> None:
+    with pytest.raises(RequestError, match="weight above 0"):
+        Objective([LossTerm(name="l1", fn=torch.nn.Module(), weight=0.0)])
+
+
 def test_methods_add_up_and_l1_counts_once() -> None:
     told = context(student := small("attention-sr"), teacher := small("pan"), [])
     chosen = [(BY_NAME[name], BY_NAME[name].parameters) for name in ("output", "frequency", "at", "features")]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from densedistill.datasets.base import EvalSet
 from densedistill.datasets.bsds import Split
@@ -40,7 +40,7 @@ class AnnotatedData(BaseModel):
     """At most this many images in each part."""
     collage_size: int = Field(default=128, ge=32)
     """Side of a collage in pixels."""
-    collages: tuple[int, int, int] = (400, 50, 50)
+    collages: tuple[PositiveInt, PositiveInt, PositiveInt] = (400, 50, 50)
     """How many collages for train, val and test."""
     workers: int = Field(default=2, ge=0)
     """Processes that read images where a folder's exceed the memory budget; 0: none, the training process itself."""

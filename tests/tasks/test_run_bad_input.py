@@ -70,6 +70,8 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
         (["--plugin", "no_such_module"], "no_such_module"),
         (["--config", "no_such_file.yaml"], "no_such_file.yaml"),
         (["--set", "method.alpha=2"], "method.alpha=2"),
+        (["--set", "data.collages=[8,-1,4]"], "data.collages.1=-1"),
+        (["--set", "data.collages=[0,4,4]"], "data.collages.0=0"),
         (["--set", "method.pos_weight=0"], "method.pos_weight=0"),
         (["--teacher-weights", "no_such_file.pth"], "no_such_file.pth"),
     ],

@@ -66,6 +66,7 @@ def as_study(runs: Sequence[RunFacts]) -> StudyFacts:
         claim_source="",
         expects={},
         metric=first.metric,
+        selected_by=first.metric,
         data=first.data,
         axes=_axes(groups),
         arms=arms,

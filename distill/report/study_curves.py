@@ -30,7 +30,7 @@ _CONDITIONS_SIDE_BY_SIDE = 3
 
 def curve_charts(study: StudyFacts, looks: Mapping[str, Stroke]) -> list[Chart]:
     """Curves over epochs of every arm whose runs are at hand."""
-    metric = study.metric
+    metric = study.selected_by
     axis = words.in_unit(metric.name, metric.unit)
     title = f"{words.title(metric.name)} on validation"
     charts = [
@@ -159,7 +159,7 @@ def _curves(
 
 def zoom_chart(study: StudyFacts, looks: Mapping[str, Stroke]) -> Chart | None:
     """The last quarter of the epochs, at most 50, on an axis of its own; None of fewer than 8 epochs."""
-    metric = study.metric.name
+    metric = study.selected_by.name
     series = {arm.arm: found for arm in study.arms if (found := courses(arm, lambda line: line.val.get(metric)))}
     last = max((epoch for course in series.values() for epoch in course), default=0)
     if last < _LEAST_TO_ZOOM:
@@ -172,13 +172,13 @@ def zoom_chart(study: StudyFacts, looks: Mapping[str, Stroke]) -> Chart | None:
     for axes, panel in zip(drawn, panels, strict=True):
         for arm, look in panel.looks.items():
             _draw(axes, tails[arm], look)
-        _label(axes, words.in_unit(metric, study.metric.unit) if axes is drawn[0] else "")
+        _label(axes, words.in_unit(metric, study.selected_by.unit) if axes is drawn[0] else "")
         axes.set_title(panel.title, fontsize=9)
     return chart(
         "curve-last-epochs",
         f"The last {last - first + 1} epochs",
         figure,
-        f"{words.title(study.metric.name)} of the last epochs: {_ends(study, tails)}.",
+        f"{words.title(metric)} of the last epochs: {_ends(study, tails)}.",
         note=_absent(study, set(series) - set(tails)),
         legend=legend_over(study, panels),
     )

@@ -77,6 +77,9 @@ class StudyFacts:
     expects: Mapping[str, str]
     """By arm: `better` or `worse`, what the claim says of it against what it is compared with."""
     metric: MetricFacts
+    """What arms are compared by, on test."""
+    selected_by: MetricFacts
+    """What runs chose their epochs by, on validation; a study may be judged by another figure."""
     data: DataFacts
     axes: Mapping[str, tuple[object, ...]]
     arms: tuple[StudyArm, ...]

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
+from densedistill.distill.report import words
 from densedistill.distill.report.facts import ArmFacts
 from densedistill.distill.report.study_facts import StudyArm, StudyFacts, TrialFacts
 from densedistill.distill.statistics import Comparison, Spread, Verdict, compare, give_verdict, spread
@@ -61,6 +62,8 @@ def compute(study: StudyFacts, *, level: float = 0.95) -> Numbers:
     """Means, deviations, comparisons and verdicts; failed, pruned and unfinished trials count nowhere."""
     done = [trial for arm in study.arms for trial in arm.done]
     tested = bool(done) and all(trial.figures.test is not None for trial in done)
+    # Validation has the figure that runs are selected by; a study that is judged by another one waits for test.
+    tested = tested or study.metric != study.selected_by
     figures = {arm.arm: _by_seed(arm, lambda facts: facts.test if tested else facts.val) for arm in study.arms}
     found = compare(figures, study.pairs, level=level)
     name = next(iter(study.data.tests), "")
@@ -84,14 +87,16 @@ def maybe(values: Iterable[float | None]) -> Spread | None:
 
 
 def teacher_figure(study: StudyFacts, arm: StudyArm, trial: TrialFacts) -> float | None:
-    """The test figure of the teacher of one trial: of its own run, or of the shared one."""
+    """The test figure of what taught one trial: an arm of its own run, or where that is gone the shared teacher."""
+    arms = () if trial.run is None else trial.run.arms
+    own = next((other.test for other in arms if other.arm == trial.figures.teacher), None)
+    if own is not None:
+        return own
     shared = next((teacher for teacher in study.teachers if teacher.key == arm.teacher), None)
-    if shared is not None:
-        return shared.figures.test
-    name = trial.figures.teacher
-    if trial.run is None or name is None:
-        return None
-    return next((other.test for other in trial.run.arms if other.arm == name), None)
+    learned = words.parse_arm(trial.figures.arm)
+    # The teacher of a third generation is in its run alone.
+    chained = learned.kind == "distilled" and learned.generation > 2
+    return None if shared is None or chained else shared.figures.test
 
 
 def _by_seed(arm: StudyArm, read: Callable[[ArmFacts], float | None]) -> dict[int, float]:

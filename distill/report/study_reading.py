@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.report.facts import ArmFacts, ReferenceFacts, RunFacts
+from densedistill.distill.report.facts import ArmFacts, MetricFacts, ReferenceFacts, RunFacts
 from densedistill.distill.report.reading import (
     arm_facts,
     data_facts,
@@ -46,7 +47,8 @@ def read_study(folder: Path) -> StudyFacts:
             "use the version that wrote it."
         )
     claim = fields(study.get("claim"))
-    arms = tuple(_arm(folder, entry) for entry in entries(study.get("arms")))
+    metric = metric_facts(fields(study.get("metric")))
+    arms = tuple(_arm(folder, entry, metric.name) for entry in entries(study.get("arms")))
     names = {arm.arm for arm in arms}
     return StudyFacts(
         folder=folder,
@@ -57,12 +59,13 @@ def read_study(folder: Path) -> StudyFacts:
         claim=text(claim.get("text")),
         claim_source=text(claim.get("source")),
         expects={arm: text(side) for arm, side in fields(claim.get("expects")).items()},
-        metric=metric_facts(fields(study.get("metric"))),
+        metric=metric,
+        selected_by=_selected_by(arms) or metric,
         data=data_facts(fields(study.get("data"))),
         axes={name: tuple(values) for name, values in fields(study.get("axes")).items() if isinstance(values, list)},
         arms=arms,
         pairs=_pairs(entries(study.get("arms")), names, text(study.get("control"))),
-        teachers=tuple(_teacher(folder, entry) for entry in entries(study.get("teachers"))),
+        teachers=tuple(_teacher(folder, entry, metric.name) for entry in entries(study.get("teachers"))),
         references=references_of(trial.run for arm in arms for trial in arm.trials),
         complete=bool(study.get("complete", all(_ended(arm) for arm in arms))),
         warnings=strings(study.get("warnings")),
@@ -82,7 +85,7 @@ def find_arm(run: RunFacts | None, arm: str) -> ArmFacts | None:
     return None if run is None else next((one for one in run.arms if one.arm == arm), None)
 
 
-def _arm(folder: Path, entry: Mapping[str, Any]) -> StudyArm:
+def _arm(folder: Path, entry: Mapping[str, Any], metric: str) -> StudyArm:
     name = text(entry.get("arm"))
     return StudyArm(
         arm=name,
@@ -92,31 +95,30 @@ def _arm(folder: Path, entry: Mapping[str, Any]) -> StudyArm:
         axes=dict(fields(entry.get("axes"))),
         condition=text(entry.get("condition")),
         teacher=text(entry.get("teacher")),
-        trials=tuple(_trial(folder, trial) for trial in entries(entry.get("trials"))),
+        trials=tuple(_trial(folder, trial, metric) for trial in entries(entry.get("trials"))),
     )
 
 
-def _trial(folder: Path, entry: Mapping[str, Any]) -> TrialFacts:
+def _trial(folder: Path, entry: Mapping[str, Any], metric: str) -> TrialFacts:
     name = text(entry.get("arm_in_run")) or "gen_02"
-    run = _run(folder, entry.get("run"))
+    run = _run(folder, entry.get("run"), metric)
     state = text(entry.get("state"))
     measured = find_arm(run, name) if state == "done" else None
     return TrialFacts(
         seed=integer(entry.get("seed")) or 0,
         state=_state(state),
-        figures=measured or arm_facts({"arms": [{**entry, "arm": name}]})[0],
+        figures=measured or _stated(entry, name, metric),
         run=run,
         error=text(entry.get("error")),
         retries=integer(entry.get("retries")) or 0,
     )
 
 
-def _teacher(folder: Path, entry: Mapping[str, Any]) -> TeacherFacts:
-    run = _run(folder, entry.get("run"))
-    stated = arm_facts({"arms": [{**entry, "arm": "gen_01"}]})[0]
+def _teacher(folder: Path, entry: Mapping[str, Any], metric: str) -> TeacherFacts:
+    run = _run(folder, entry.get("run"), metric)
     return TeacherFacts(
         key=text(entry.get("key")),
-        figures=find_arm(run, "gen_01") or stated,
+        figures=find_arm(run, "gen_01") or _stated(entry, "gen_01", metric),
         run=run,
         state=_state(text(entry.get("state")) or "done"),
         error=text(entry.get("error")),
@@ -124,10 +126,29 @@ def _teacher(folder: Path, entry: Mapping[str, Any]) -> TeacherFacts:
     )
 
 
-def _run(folder: Path, named: object) -> RunFacts | None:
+def _stated(entry: Mapping[str, Any], name: str, metric: str) -> ArmFacts:
+    """What study.json itself says of a trial or a teacher."""
+    return _judged_by(metric, arm_facts({"arms": [{**entry, "arm": name}]})[0])
+
+
+def _run(folder: Path, named: object, metric: str) -> RunFacts | None:
     """The run of a trial; None where it was not kept, or has not written anything yet."""
     path = folder / text(named)
-    return read_run(path) if text(named) and holds_run(path) else None
+    if not text(named) or not holds_run(path):
+        return None
+    run = read_run(path)
+    return replace(run, arms=tuple(_judged_by(metric, arm) for arm in run.arms))
+
+
+def _judged_by(metric: str, arm: ArmFacts) -> ArmFacts:
+    """`arm` by the study's figure of its first test set, where that is not the one that its run was judged by."""
+    test = next(iter(arm.tests.values()), {}).get(metric, arm.test)
+    return arm if test == arm.test else replace(arm, test=test, retention=None, gap_closed=None)
+
+
+def _selected_by(arms: Iterable[StudyArm]) -> MetricFacts | None:
+    """The metric of the runs, by which they chose their epochs; None where no run is there."""
+    return next((trial.run.metric for arm in arms for trial in arm.trials if trial.run is not None), None)
 
 
 def _state(value: str) -> State:

@@ -31,13 +31,14 @@ def study_sheets(study: StudyFacts, numbers: Numbers) -> list[Sheet]:
 
 def arms_sheet(study: StudyFacts, numbers: Numbers) -> Sheet:
     """One row for each arm, shared teachers first: its size, what it reached, and at which cost."""
-    metric = words.in_unit(study.metric.name, study.metric.unit)
+    val = words.in_unit(study.selected_by.name, study.selected_by.unit)
+    test = words.in_unit(study.metric.name, study.metric.unit)
     shares = {
         "retention": any(one.retention for one in numbers.arms),
         "gap closed": any(one.gap_closed is not None for one in numbers.arms),
     }
     extra = [name for name, shown in shares.items() if shown]
-    heads = ("arm", "network", "seeds", "parameters", f"val {metric}", f"test {metric}", *extra, "time", "images/s")
+    heads = ("arm", "network", "seeds", "parameters", f"val {val}", f"test {test}", *extra, "time", "images/s")
     rows = [_teacher_row(study, one, extra) for one in study.teachers if one.state == "done"]
     rows += [_arm_row(study, one, extra) for one in numbers.arms]
     return Sheet(name="arms", title="Arms", note=_arms_note(numbers), heads=heads, texts=2, rows=tuple(rows))
@@ -52,7 +53,7 @@ def _arm_row(study: StudyFacts, one: ArmNumbers, extra: Sequence[str]) -> tuple[
         Cell(next((trial.figures.network for trial in one.arm.trials if trial.figures.network), words.ABSENT)),
         Cell(f"{len(one.arm.done)} of {len(one.arm.trials)}", len(one.arm.done)),
         _parameters(next((trial.figures.params for trial in one.arm.trials if trial.figures.params), None)),
-        spread_cell(one.val, study.metric.unit),
+        spread_cell(one.val, study.selected_by.unit),
         spread_cell(one.test, study.metric.unit),
         *(shares[name] for name in extra),
         *_cost(seconds.mean if seconds else None, rate.mean if rate else None),
@@ -65,7 +66,7 @@ def _teacher_row(study: StudyFacts, one: TeacherFacts, extra: Sequence[str]) -> 
         Cell(one.figures.network or words.ABSENT),
         Cell("shared", 1),
         _parameters(one.figures.params),
-        cell(one.figures.val, study.metric.unit),
+        cell(one.figures.val, study.selected_by.unit),
         cell(one.figures.test, study.metric.unit),
         *(Cell(words.ABSENT) for _ in extra),
         *_cost(one.figures.seconds or None, one.figures.images_per_second or None),

@@ -105,6 +105,55 @@ def test_one_seed_has_no_test(fake: ModuleType, tmp_path: Path) -> None:
     assert "±" not in text.partition("Comparisons")[0]
 
 
+def test_a_study_with_a_metric_of_its_own_is_judged_by_it(fake: ModuleType, tmp_path: Path) -> None:
+    """Runs are selected by their task's metric, accuracy; this study is judged by another figure of the test set."""
+    reached = {"scratch": (0.50, 0.51, 0.49), "kd": (0.60, 0.62, 0.61)}
+    arms: list[dict[str, Any]] = []
+    for name, values in reached.items():
+        taught = name == "kd"
+        trials = []
+        for seed, ods in enumerate(values):
+            entry = fake.trial(tmp_path, name, seed, None, taught=taught) | {"state": "done", "test": ods}
+            records = [fake.arm_record("gen_01", 90.0, tests={"toys": {"accuracy": 90.0, "ods": 0.8}})] * taught
+            tests = {"toys": {"accuracy": 70.0 + seed, "ods": ods}}
+            teacher = "gen_01" if taught else None
+            records.append(fake.arm_record(entry["arm_in_run"], 70.0 + seed, teacher=teacher, tests=tests))
+            fake.write_run(tmp_path / entry["run"], records, seed=seed)
+            trials.append(entry)
+        role, against = ("method", "scratch") if taught else ("control", None)
+        arms.append({"arm": name, "label": name, "role": role, "against": against, "trials": trials})
+    metric = {"name": "ods", "unit": "", "higher_is_better": True}
+    study = read_study(fake.write_study(tmp_path, arms, metric=metric, teachers=[]))
+    numbers = compute(study)
+    [judged] = numbers.judged
+    assert judged.comparison.mean == pytest.approx(0.11)
+    kd = numbers.of("kd")
+    assert kd.retention is not None
+    assert kd.retention.mean == pytest.approx(0.61 / 0.8)
+    assert kd.gap_closed == pytest.approx(0.11 / 0.30)
+    heads = " ".join(study_sheets(study, numbers)[0].heads)
+    assert ("val top-1" in heads, "test ODS" in heads) == (True, True), heads
+
+
+def test_a_third_generation_is_measured_by_the_second(fake: ModuleType, tmp_path: Path) -> None:
+    entry = fake.trial(tmp_path, "chain", 0, None, taught=True) | {
+        "state": "done",
+        "arm_in_run": "gen_03",
+        "test": 65.0,
+    }
+    records = [
+        fake.arm_record("gen_01", 80.0),
+        fake.arm_record("gen_02", 70.0, teacher="gen_01"),
+        fake.arm_record("gen_03", 65.0, teacher="gen_02"),
+    ]
+    fake.write_run(tmp_path / entry["run"], records)
+    arm = {"arm": "chain", "label": "chain", "role": "method", "against": None, "teacher": "t1", "trials": [entry]}
+    study = read_study(fake.write_study(tmp_path, [arm]))
+    retention = compute(study).of("chain").retention
+    assert retention is not None
+    assert retention.mean == pytest.approx(65 / 70)
+
+
 @pytest.mark.parametrize(
     ("side", "student", "sentence"),
     [

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from densedistill.datasets.base import DataError
-from densedistill.datasets.pixels import rgb
+from densedistill.datasets.pixels import UNREADABLE, rgb
 
 _CHUNK = 256
 
@@ -41,7 +41,9 @@ def decode(blob: bytes, name: str) -> Tensor:
             return torch.from_numpy(rgb(upright, name)).permute(2, 0, 1)
     except DataError:
         raise
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except Image.DecompressionBombError as error:
+        raise DataError(f"cannot decode {name}: {error}; replace it or remove it from the data set") from error
+    except UNREADABLE as error:
         raise DataError(
             f"cannot decode {name}: the image is truncated or not an image ({len(blob)} bytes); "
             "replace it or remove it from the data set"

@@ -15,13 +15,20 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from densedistill.datasets.base import DataError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm"})
 _ORIENTATION = 0x0112
 """EXIF's tag."""
+
+# Editors write their whole history into one text chunk of a PNG, and Pillow refuses the image for one of 1 MiB. As much
+# as it grants all chunks together is no danger to the memory.
+PngImagePlugin.MAX_TEXT_CHUNK = PngImagePlugin.MAX_TEXT_MEMORY
+
+UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+"""What Pillow raises for a file that is damaged, cut short, no image, or far too large to be one."""
 
 
 def image_files(folder: Path) -> list[Path]:
@@ -158,9 +165,11 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             warnings.simplefilter("ignore", UserWarning)
             with Image.open(path) as image:
                 yield image
+    except DataError:
+        raise
     except FileNotFoundError as error:
         raise DataError(f"there is no image {path}") from error
-    except (OSError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
+    except UNREADABLE as error:
         raise DataError(f"cannot read the image {path}: {error}; replace or remove the file") from error
 
 

@@ -288,6 +288,13 @@ def test_a_truncated_image_is_named(suffix: str) -> None:
         decode(blob[: len(blob) // 2], "folder/x.img")
 
 
+def test_an_image_too_large_to_be_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would fill the memory; Pillow's error for it is no OSError."""
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 20)
+    with pytest.raises(DataError, match=r"cannot decode folder/x.png: .*exceeds limit.*; replace it"):
+        decode(encoded((1, 2, 3)), "folder/x.png")
+
+
 def test_missing_image_is_named(tmp_path: Path) -> None:
     root = image_folder(tmp_path, "train", "test")
     source = read_imagefolder(root)

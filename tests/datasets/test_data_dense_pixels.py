@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from densedistill.datasets.base import BatchPlan, DataError
 from densedistill.datasets.dense import DenseEval, DenseTrain, turned
@@ -76,6 +77,23 @@ def test_unreadable_files_are_named(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((2, 2), np.float32)).save(tmp_path / "float.tif")
     with pytest.raises(DataError, match="floating-point"):
         read_rgb(tmp_path / "float.tif")
+
+
+def test_a_damaged_header_is_named(tmp_path: Path) -> None:
+    """Pillow raises ValueError for it."""
+    (tmp_path / "bad.ppm").write_bytes(b"P6 x2 4 255\n" + bytes(24))
+    for read in (read_rgb, read_upright, read_mask, image_size):
+        with pytest.raises(DataError, match=r"cannot read the image .*bad\.ppm: .*; replace or remove"):
+            read(tmp_path / "bad.ppm")
+
+
+def test_a_long_history_in_a_png_s_text_is_passed_over(tmp_path: Path) -> None:
+    """Editors write megabytes of it; Pillow refuses one of them."""
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 5, 3), dtype=np.uint8)
+    text = PngInfo()
+    text.add_itxt("XML:com.adobe.xmp", "edited, " * 400_000, zip=True)
+    Image.fromarray(pixels).save(tmp_path / "edited.png", pnginfo=text)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "edited.png"), pixels)
 
 
 def test_names_must_differ_in_more_than_the_suffix(tmp_path: Path) -> None:

@@ -159,6 +159,9 @@ def _pairs(arms: Sequence[Mapping[str, Any]], names: set[str], control: str) -> 
     """Each arm with what it stands against: what it names, else the study's control."""
     found = []
     for entry in arms:
+        if text(entry.get("role")) == "search":
+            # A point that a search tried once, and that was chosen among others, is no evidence.
+            continue
         arm, against = text(entry.get("arm")), text(entry.get("against"))
         if not against and text(entry.get("role")) != "control" and "against" not in entry:
             against = control

@@ -44,12 +44,13 @@ def study_panels(study: StudyFacts, numbers: Numbers) -> Panels | None:
 
 def _chosen(study: StudyFacts, numbers: Numbers) -> list[StudyArm]:
     """At most a handful of arms, in the study's order."""
-    if len(study.arms) <= _ARMS_SHOWN:
-        return list(study.arms)
+    arms = [arm for arm in study.arms if arm.role != "search"]
+    if len(arms) <= _ARMS_SHOWN:
+        return arms
     sign = -1 if study.metric.higher_is_better else 1
     last = float("inf")
     ranked = sorted(
-        numbers.arms,
+        (one for one in numbers.arms if one.arm.role != "search"),
         key=lambda one: (one.arm.role == "method", last if one.compared is None else sign * one.compared.mean),
     )
     kept = {one.arm.arm for one in ranked[:_ARMS_SHOWN]}

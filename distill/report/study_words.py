@@ -85,7 +85,7 @@ def _judgement(judged: Sequence[Judged], several_controls: bool) -> str:
 
 def _best(study: StudyFacts, numbers: Numbers) -> str:
     """The highest mean among the arms that are no teachers; said as a ranking, which is no claim."""
-    ranked = [one for one in numbers.arms if one.arm.role != "teacher" and one.compared is not None]
+    ranked = [one for one in numbers.arms if one.arm.role not in ("teacher", "search") and one.compared is not None]
     if not ranked:
         return ""
     choose = max if study.metric.higher_is_better else min

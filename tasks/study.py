@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from filelock import FileLock
+
 from densedistill.backbones.errors import NetworkError
 from densedistill.datasets.base import DataError
 from densedistill.distill.adoption import TEACHER
@@ -24,7 +26,7 @@ from densedistill.distill.study.outcome import JobView
 from densedistill.distill.study.plan import StudyPlan, plan_study, trial_settings
 from densedistill.distill.study.queue import Claimed, Job, LostClaimError, Queue
 from densedistill.distill.study.record import figures_of, study_record, trial_key
-from densedistill.distill.study.storage import open_storage
+from densedistill.distill.study.storage import hidden, open_storage
 from densedistill.tasks.data_memo import DataMemo
 from densedistill.tasks.registry import get
 from densedistill.tasks.request import RunRequest
@@ -97,7 +99,7 @@ class StudyWork:
         if known is None:
             self.trials.study.set_user_attr("definition", self.study.plain())
         else:
-            require_same(dict(known), self.study, f"storage '{storage or 'optuna.db'}'")
+            require_same(dict(known), self.study, f"storage '{hidden(storage) if storage else 'optuna.db'}'")
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -208,9 +210,14 @@ class StudyWork:
         if found.state != "done":
             raise RequestError(f"its teacher {key} is not there: {found.error or found.state}")
         folder = self.folder.teacher(key)
-        if not folder.arm(TEACHER).done:
-            # Another machine trained it, into a folder that this one does not see: the same training gives it here.
-            self._execute(self.plan.teachers[key].settings, folder, TEACHER, self._trial_log(claimed))
+        if folder.arm(TEACHER).done:
+            return folder
+        # Another machine trained it, into a folder that this one does not see: the same training gives it here, to one
+        # of this machine's processes.
+        folder.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.path.with_suffix(".lock")):
+            if not folder.arm(TEACHER).done:
+                self._execute(self.plan.teachers[key].settings, folder, TEACHER, self._trial_log(claimed))
         return folder
 
     def _execute(
@@ -230,7 +237,7 @@ class StudyWork:
             resume=run_dir.config_file.is_file(),
         )
         result = execute(request, command=self.command, log=log, memo=self.memo)
-        return figures_of(result.arm(arm), self.metric if arm != TEACHER else None)
+        return figures_of(result.arm(arm), self.metric)
 
     def _trial_log(self, claimed: Claimed, pruned_arm: str | None = None) -> TrialLog:
         inner = None if self._log is None else self._log()

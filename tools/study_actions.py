@@ -20,7 +20,7 @@ from densedistill.distill.study.fairness import warnings_of
 from densedistill.distill.study.plan import StudyPlan
 from densedistill.tasks.studies.registry import built_in, studies
 from densedistill.tasks.study import StudyWork, prepared
-from densedistill.tools.study_jobs import Helpers
+from densedistill.tools.study_jobs import Helpers, recorded_words
 from densedistill.tools.study_tables import arms_table, plan_table, studies_table
 
 
@@ -29,7 +29,7 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
     study = definition(options)
     plan = prepared(study)
     console = Console(stderr=True)
-    command = ["python", "tools/study.py", *given]
+    command = ["python", "tools/study.py", *recorded_words(given)]
     out = folder(options, study)
 
     def say(text: str) -> None:
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
         try:
             record = work.run()
         except InterruptedRunError as error:
-            again = shlex.join(command)
+            again = shlex.join(["python", "tools/study.py", *given])
             raise InterruptedRunError(f"{error} Go on with: {again}", error.exit_status) from error
     return 0 if options.helper else _finish(record, work.folder.path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO
+
+from densedistill.distill.study.storage import hidden
 
 PATIENCE_SECONDS = 60
 """How long a helper that was told to stop may take to save its state."""
@@ -51,20 +54,34 @@ class Helpers:
             )
         self.say(f"{self.count + 1} processes; what the others say is in {self.logs}")
 
+    def _stop(self) -> None:
+        """Tell all at once, so that they save their states side by side."""
+        for process in self._processes:
+            process.terminate()
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
+            if error is not None:
+                self._stop()
             for process in self._processes:
-                if error is not None:
-                    process.terminate()
-                process.wait(timeout=None if error is None else PATIENCE_SECONDS)
+                # One that does not end in time is killed below: what stopped the study matters more than that.
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=None if error is None else PATIENCE_SECONDS)
         finally:
             for process in self._processes:
                 if process.poll() is None:
                     process.kill()
+                    process.wait()
             for file in self._files:
                 file.close()
+
+
+def recorded_words(given: Sequence[str]) -> list[str]:
+    """The command line that a study's record names: without what only its processes tell each other, or passwords."""
+    kept = [word for word in given if word != "--helper"]
+    return [hidden(word) if "://" in word else word for word in kept]
 
 
 def helper_words(given: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from densedistill.distill.study.arms import StudyArm, axes_of
 from densedistill.distill.study.layers import FLAGS, REPLACED, below
 from densedistill.distill.study.plan import StudyPlan
 
+_TEACHER = "teacher"
 _OF_THE_RUN = ("seed", "only", "controls", "generations", "preset", "teacher_run", "teacher_weights", "track")
 """Fields that say which arm a run trains, and not how."""
 
@@ -37,6 +38,11 @@ def notes_of(plan: StudyPlan) -> list[str]:
     notes = list(plan.study.notes)
     if plan.teachers and plan.study.teachers == "shared" and len(plan.study.seeds) > 1:
         notes.append("one teacher for all seeds: the spread over seeds does not hold the teacher's own")
+    notes += [
+        f"{arm.name} is the best of {len(arm.points)} points by validation with seed {arm.seeds[0]}, one of its seeds"
+        for arm in plan.arms
+        if arm.points
+    ]
     return notes
 
 
@@ -44,7 +50,13 @@ def compared(plan: StudyPlan, arm: StudyArm, other: StudyArm) -> list[str]:
     """Fields in which two arms' training differs, as `path: other's -> arm's`; their teachers' own if both have one."""
     both_taught = arm.taught and other.taught
     mine, theirs = (_training(plan.configs[one.name], taught=both_taught) for one in (arm, other))
-    return differences(theirs, mine)
+    return [*differences(theirs, mine), *(_of_teachers(plan, arm, other) if both_taught else [])]
+
+
+def _of_teachers(plan: StudyPlan, arm: StudyArm, other: StudyArm) -> list[str]:
+    """Fields in which their teachers' making differs, as `teacher.path: ...`."""
+    mine, theirs = (plan.teachers[plan.taught_by[one.name, one.seeds[0]]].fields for one in (arm, other))
+    return differences(theirs, mine, f"{_TEACHER}.")
 
 
 def _training(resolved: Resolved, *, taught: bool) -> dict[str, Any]:
@@ -67,4 +79,6 @@ def _is_named(plan: StudyPlan, path: str) -> bool:
     for one in plan.arms:
         fields += [] if one.search is None else list(one.search.fields)
     parts = [REPLACED.get(name, FLAGS.get(name, name)) for name in fields]
-    return any(below(path, part) for part in parts)
+    # A field that the question names may differ in the teacher's making too.
+    own = path.removeprefix(f"{_TEACHER}.")
+    return any(below(path, part) or below(own, part) for part in [*parts, *fields])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
+from pydantic import ValidationError
 
 from densedistill.distill.config import differences
 from densedistill.distill.errors import RequestError
@@ -77,12 +78,20 @@ def require_same(before: dict[str, object], study: StudyDefinition, where: str) 
     Raises:
         RequestError: it has changed; the message has every difference.
     """
-    changed = differences(before, study.plain())
+    changed = differences(_with_defaults(before), study.plain())
     if changed:
         raise RequestError(
             f"{where} holds study '{before.get('name')}' as it was before ({'; '.join(changed)}): take the change back "
             "to go on with it, or give --out another folder."
         )
+
+
+def _with_defaults(before: dict[str, object]) -> dict[str, object]:
+    """A study as it was written, with what came since at its default: fields that did not exist changed nothing."""
+    try:
+        return StudyDefinition.model_validate(before).plain()
+    except ValidationError:
+        return before
 
 
 def _own(path: Path) -> bool:

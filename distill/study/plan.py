@@ -16,8 +16,8 @@ from densedistill.distill.study.definition import Expectation, StudyDefinition
 from densedistill.distill.study.expectations import expected_of
 from densedistill.distill.study.layers import RunSettings, merged
 
-_UNSHARED = ("root", "workers", "memory_budget_mb", "download")
-"""Data options that change where and how data is read, and no pixel."""
+_UNSHARED = ("workers", "memory_budget_mb", "download")
+"""Data options that change how data is read, and no pixel."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +27,8 @@ class TeacherPlan:
     key: str
     """Eight hexadecimal digits of what determines it."""
     settings: RunSettings
+    fields: Mapping[str, Any]
+    """What it is made of, as nested fields of a configuration: for a comparison with another one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +111,20 @@ def teacher_plan(study: StudyDefinition, arm: StudyArm, seed: int, spec: TaskSpe
         "teacher_cache": None,
     }
     settings = RunSettings.of(study.preset, merged(arm.teacher, own))
-    return TeacherPlan(key=teacher_key(resolve(spec, settings.request())), settings=settings)
+    resolved = resolve(spec, settings.request())
+    return TeacherPlan(key=teacher_key(resolved), settings=settings, fields=_fields_of(resolved))
+
+
+def _fields_of(resolved: Resolved) -> dict[str, Any]:
+    config = resolved.config
+    fields: dict[str, Any] = {
+        "networks": {"0": config.plain()["networks"][0]},
+        "teacher_weights": config.plain()["teacher_weights"],
+        "data": _data_of(resolved),
+    }
+    if not config.teacher_weights:
+        fields["recipe"] = config.recipe_of(1, pretrained=False).model_dump(mode="json")
+    return fields
 
 
 def teacher_key(resolved: Resolved) -> str:
@@ -123,6 +138,17 @@ def teacher_key(resolved: Resolved) -> str:
         "recipes": [config.recipe_of(1, pretrained=known).model_dump(mode="json") for known in (False, True)],
         # A teacher that is loaded has no training, and so no loss.
         "method": None if config.teacher_weights else plain["method"],
-        "data": {key: value for key, value in resolved.options.model_dump(mode="json").items() if key not in _UNSHARED},
+        "data": _data_of(resolved),
     }
     return hashlib.sha256(json.dumps(determining, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def _data_of(resolved: Resolved) -> dict[str, Any]:
+    """What of the data options decides which pixels there are: also the folder, which may be the data set's only name.
+
+    A study file that leaves the folder to DENSEDISTILL_DATA has none: its teachers stay what they are on every machine.
+    """
+    options = resolved.options.model_dump(mode="json")
+    return {
+        key: value for key, value in options.items() if key not in _UNSHARED and (key != "root" or value is not None)
+    }

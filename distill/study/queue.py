@@ -129,8 +129,10 @@ class Queue:
         return [found.key for found in failed]
 
     def _enqueue(self, found: JobView, attrs: Mapping[str, Any] | None = None) -> None:
+        # What an earlier attempt drew stays: its run was begun with that, and goes on with nothing else.
+        drawn = {} if found.last is None else found.last.params
         self.study.enqueue_trial(
-            dict(self.jobs[found.key].params),
+            {**self.jobs[found.key].params, **drawn},
             user_attrs={"job": found.key, "attempt": found.next_attempt, **(attrs or {})},
         )
 
@@ -199,10 +201,18 @@ class Claimed:
         self._thread.join()
 
     def _beat(self) -> None:
-        count = 0
+        """Beat until the work is over, or the job is no longer ours.
+
+        A storage that cannot be reached is asked again. Others take a job over that has been silent for long, so by
+        then it counts as lost here too, whether they did or not.
+        """
+        count, heard = 0, time.monotonic()
         while not self._gone:
-            self._gone = not self.queue._note(self._id, {"beat": count})
-            count += 1
+            try:
+                self._gone = not self.queue._note(self._id, {"beat": count})
+                count, heard = count + 1, time.monotonic()
+            except Exception:
+                self._gone = time.monotonic() - heard > GRACE_SECONDS
             if self._over.wait(BEAT_SECONDS):
                 return
 

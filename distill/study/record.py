@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from densedistill.distill.errors import RequestError
 from densedistill.distill.spec import MetricSpec
 from densedistill.distill.study.arms import StudyArm, axes_of
 from densedistill.distill.study.fairness import notes_of, warnings_of
@@ -122,9 +123,15 @@ def _job(found: JobView) -> dict[str, Any]:
 
 
 def figures_of(arm: Mapping[str, Any], metric: str | None) -> dict[str, Any]:
-    """A trial's figures from an arm of result.json; `metric` names the figure that stands as `test`."""
+    """A trial's figures from an arm of result.json; `metric` names the figure that stands as `test`.
+
+    Raises:
+        RequestError: the arm has no such figure.
+    """
     figures = {name: arm[name] for name in (*FIGURES, "network", "init") if name in arm}
     if metric is not None:
         first: Mapping[str, Any] = next(iter(arm["tests"].values()), {})
-        figures["test"] = first.get(metric)
+        if metric not in first:
+            raise RequestError(f"metric.name '{metric}' is no figure of a test set here: give {', '.join(first)}.")
+        figures["test"] = first[metric]
     return figures

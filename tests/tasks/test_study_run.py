@@ -9,8 +9,12 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 
 from densedistill.distill.errors import InterruptedRunError, RequestError, RunFailedError
+from densedistill.distill.report.study_numbers import compute
+from densedistill.distill.report.study_reading import read_study
+from densedistill.distill.report.study_words import answer
 from densedistill.distill.study.definition import study_from
 from densedistill.distill.study.fairness import warnings_of
 from densedistill.tasks import run
@@ -169,6 +173,18 @@ def test_a_changed_study_is_refused_with_the_difference(tiny: ModuleType, tmp_pa
         work(study({"kd": {"settings": {"method.alpha": 0.5}}}), tmp_path / "study")
 
 
+def test_fields_that_came_since_change_nothing(tiny: ModuleType, tmp_path: Path) -> None:
+    claim = {"text": "KD gains.", "source": "reference 000"}
+    work(study({"kd": {}}, claim=claim), tmp_path / "study")
+    file = tmp_path / "study" / "study.yaml"
+    older = yaml.safe_load(file.read_text())
+    del older["claim"]["expects"], older["retries"]
+    file.write_text(yaml.safe_dump(older))
+    work(study({"kd": {}}, claim=claim), tmp_path / "study")
+    with pytest.raises(RequestError, match="retries: 1 -> 2"):
+        work(study({"kd": {}}, claim=claim, retries=2), tmp_path / "study")
+
+
 def test_one_database_holds_one_study(tiny: ModuleType, tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     work(study({"kd": {}}), tmp_path / "first", storage=url)
@@ -196,6 +212,9 @@ def test_teachers_are_shared_by_what_determines_them(tiny: ModuleType) -> None:
     assert keys["kd"] == keys["cold"] == plan.taught_by["kd", 1]
     assert len({keys["kd"], keys["wide"], keys["long"]}) == 3
     assert ("scratch", 0) not in plan.taught_by
+    roots = {name: {"data.root": f"/data/{name}"} for name in ("clean", "noisy")}
+    apart = prepared(study({"kd": {}}, conditions=roots))
+    assert apart.taught_by["clean-kd", 0] != apart.taught_by["noisy-kd", 0]
     own = prepared(study({"kd": {}}, teachers="per-seed"))
     assert own.taught_by["kd", 0] != own.taught_by["kd", 1]
 
@@ -214,6 +233,14 @@ def test_unnamed_differences_are_warned_of(tiny: ModuleType) -> None:
     assert "method.temperature" in found[1]
     named = prepared(study(arms, varies=["recipe.learning_rate", "method"]))
     assert warnings_of(named) == []
+
+
+def test_teachers_of_unlike_making_are_warned_of(tiny: ModuleType) -> None:
+    arms = {"kd": {}, "long": {"against": "kd", "teacher": {"recipe.epochs": 2}}}
+    [found] = warnings_of(prepared(study(arms)))
+    assert "teacher.recipe.epochs: 1 -> 2" in found
+    for named in ("recipe.epochs", "teacher.recipe.epochs"):
+        assert warnings_of(prepared(study(arms, varies=[named]))) == []
 
 
 def test_one_seed_is_said(tiny: ModuleType) -> None:
@@ -239,6 +266,11 @@ def test_a_search_ends_with_its_best_point_on_all_seeds(tiny: ModuleType, tmp_pa
     assert [trial["state"] for trial in arms["kd-best"]["trials"]] == ["done", "done"]
     config = (tmp_path / "study" / arms["kd-best"]["trials"][1]["run"] / "config.yaml").read_text()
     assert f"temperature: {best['settings']['method.temperature']}" in config
+    # Points were chosen among others, and are no evidence themselves.
+    report = read_study(tmp_path / "study")
+    assert report.pairs == (("kd-best", "scratch"),)
+    assert "point 0" not in answer(report, compute(report)).headline
+    assert any("kd-best is the best of 2 points by validation with seed 0" in note for note in record["notes"])
 
 
 def test_hopeless_trials_are_pruned_and_recorded(tiny: ModuleType, tmp_path: Path) -> None:
@@ -276,6 +308,13 @@ def test_another_figure_may_be_the_judge(tiny: ModuleType, tmp_path: Path) -> No
     trial = trials(record)["kd/0"]
     assert trial["test"] == trial["tests"]["tiny"]["nll"]
     assert record["metric"] == {"name": "nll", "unit": "", "higher_is_better": False}
+    teacher = record["teachers"][0]
+    assert teacher["test"] == teacher["tests"]["tiny"]["nll"]
+    report = read_study(tmp_path / "study")
+    assert compute(report).of("kd").figures == {0: trial["test"]}
+    wrong = study({"kd": {}}, seeds=[0], retries=0, metric={"name": "nil"})
+    failed = work(wrong, tmp_path / "wrong").run()
+    assert "metric.name 'nil' is no figure of a test set here: give accuracy" in failed["teachers"][0]["error"]
 
 
 def test_all_arms_are_compared_before_any_gets_its_second_seed(tiny: ModuleType) -> None:

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 import yaml
 
+from densedistill.distill.errors import InterruptedRunError
 from densedistill.distill.study import read_study
+from densedistill.tools import study_jobs
 from densedistill.tools.study import main
-from densedistill.tools.study_jobs import helper_words
+from densedistill.tools.study_jobs import helper_words, recorded_words
 from densedistill.tools.study_tables import mean_and_spread
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "study.py"
@@ -123,6 +125,26 @@ def test_helpers_get_the_command_without_what_the_first_sees_to() -> None:
     given = ["--study", "dkd", "--jobs", "2", "--retry-failed", "--out", "x"]
     assert helper_words(given) == ["--study", "dkd", "--out", "x"]
     assert helper_words(["--jobs=2", "--study", "dkd"]) == ["--study", "dkd"]
+
+
+def test_what_is_recorded_names_no_password_and_no_helper() -> None:
+    given = ["--study", "dkd", "--storage", "postgresql://me:secret@host/db", "--helper"]
+    assert recorded_words(given) == ["--study", "dkd", "--storage", "postgresql://me:***@host/db"]
+
+
+def test_a_helper_that_does_not_end_hides_no_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(study_jobs, "PATIENCE_SECONDS", 0.2)
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
+    helpers = study_jobs.Helpers([], 0, tmp_path, print)
+    processes = [subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE) for _ in range(2)]
+    for process in processes:
+        assert process.stdout is not None
+        with process.stdout:
+            process.stdout.readline()
+    helpers._processes = processes
+    with pytest.raises(InterruptedRunError), helpers:
+        raise InterruptedRunError("stopped by signal 15", 143)
+    assert all(process.poll() is not None for process in processes)
 
 
 def test_figures_in_words() -> None:

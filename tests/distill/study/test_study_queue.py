@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psutil
@@ -181,3 +182,51 @@ def test_a_search_draws_from_its_range_and_repeats_itself(tmp_path: Path) -> Non
     assert drawn[0] == drawn[1]
     assert len(set(drawn[0])) == 3
     assert all(0.1 <= value <= 0.9 for value in drawn[0])
+
+
+@pytest.mark.parametrize("ending", ["put back", "lost", "failed"])
+def test_what_a_search_has_drawn_stays(tmp_path: Path, ending: str) -> None:
+    """The run was begun with it: it can go on with nothing else."""
+    queue = opened(None, tmp_path, retries=2)
+    with take(queue) as claimed:
+        drawn = claimed.trial.suggest_float("alpha", 0.1, 0.9)
+        queue._fail(claimed.trial._trial_id, {"outcome": ending})
+    with take(opened(None, tmp_path, retries=2)) as again:
+        assert again.job.key == claimed.job.key
+        assert again.trial.suggest_float("alpha", 0.1, 0.9) == drawn
+
+
+def test_a_storage_that_hiccups_is_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queues, "BEAT_SECONDS", 0.01)
+    queue = opened(None, tmp_path)
+    claimed = take(queue)
+    note, failures = queue._note, iter(range(3))
+
+    def hiccuping(trial_id: int, attrs: dict[str, object]) -> bool:
+        if next(failures, None) is not None:
+            raise OSError("the server is away")
+        return note(trial_id, attrs)
+
+    monkeypatch.setattr(queue, "_note", hiccuping)
+    with claimed:
+        beaten = time.monotonic() + 30
+        while queue.views()[claimed.job.key].live.attrs.get("beat", 0) < 2 and time.monotonic() < beaten:  # type: ignore[union-attr]
+            time.sleep(0.01)
+        claimed.require()
+        assert next(failures, None) is None
+
+
+def test_a_job_counts_as_lost_when_others_may_have_taken_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queues, "BEAT_SECONDS", 0.01)
+    monkeypatch.setattr(queues, "GRACE_SECONDS", 0.05)
+    queue = opened(None, tmp_path)
+    claimed = take(queue)
+
+    def away(_trial_id: int, _attrs: dict[str, object]) -> bool:
+        raise OSError("the server is away")
+
+    monkeypatch.setattr(queue, "_note", away)
+    with claimed:
+        claimed._thread.join(timeout=30)
+        with pytest.raises(LostClaimError):
+            claimed.require()

@@ -18,7 +18,8 @@ folders below FOLDER kept; maps of classes also over the image, in colours. Imag
 does it. Those too large for the memory are predicted in tiles that fade into each other.
 
 Files are read by one rule: turned upright where EXIF says how; grayscale copied to three channels; transparency over
-white; of 16 bits the high byte. A file that cannot be read is named, all others are done, and the exit status is 3.
+white; of 16 bits the high byte. A file that cannot be read, or is too small for the network, is named, all others are
+done, and the exit status is 3.
 """
 
 

@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
+from densedistill.backbones import NetworkError
 from densedistill.datasets.base import DataError
 from densedistill.datasets.pixels import read_upright
+from densedistill.distill.application import Outcome
 from densedistill.distill.errors import RequestError, RunFailedError
 from densedistill.distill.runtime import resolve_device
 from densedistill.distill.test_time import Views
@@ -30,8 +32,8 @@ class Shown:
     """An image that was read."""
 
     file: Input
-    pixels: np.ndarray
-    """(H, W, 3) uint8, upright."""
+    pixels: np.ndarray | None
+    """(H, W, 3) uint8, upright; None where one network alone is applied, which needs `image` and no more."""
     image: Tensor
     """(3, h, w) in [0, 1], as the network is shown it."""
 
@@ -41,7 +43,8 @@ def predict(options: argparse.Namespace) -> int:
 
     Raises:
         RequestError: the run, the arm, its teacher or an input is not there, or an option does not fit the task.
-        RunFailedError: some files could not be read, after all others were done; or an answer cannot be written.
+        RunFailedError: some files could not be read, or are no input for the network, after all others were done; or
+            an answer cannot be written.
     """
     if options.batch_size < 1:
         raise RequestError(f"batch size {options.batch_size} is not 1 or more: give --batch-size 1 or more.")
@@ -57,18 +60,20 @@ def predict(options: argparse.Namespace) -> int:
     if inputs.left_out:
         say(f"no images by their names, left out: {listed(inputs.left_out)}")
     answers = Answers(output, [arm.name for arm in arms])
-    reading = Reading(networks[0], options.batch_size)
-    with bar("images", len(inputs.files)) as progress:
-        for batch in reading.batches(inputs.files):
-            _answer(batch, networks, answers)
-            progress.at(answers.done + len(reading.faults))
-    answers.close()
+    reading = Reading(networks, options.batch_size)
+    try:
+        with bar("images", len(inputs.files)) as progress:
+            for batch in reading.batches(inputs.files):
+                reading.faults += _answer(batch, networks, answers)
+                progress.at(answers.done + len(reading.faults))
+    finally:
+        answers.close()
     say(f"{answers.done} of {len(inputs.files)} images done, in '{output}'")
     if reading.turned:
         say(f"turned upright, as EXIF says: {listed(reading.turned)}")
     if reading.faults:
         raise RunFailedError(
-            f"{len(reading.faults)} of {len(inputs.files)} inputs could not be read and have no answer: "
+            f"{len(reading.faults)} of {len(inputs.files)} inputs could not be read or predicted and have no answer: "
             f"{'; '.join(reading.faults)}."
         )
     return 0
@@ -93,8 +98,8 @@ def _views(arm: FinishedArm, asked: str) -> Views:
 class Reading:
     """Reads the inputs, and remembers what is to be said of them."""
 
-    def __init__(self, network: Applied, batch_size: int) -> None:
-        self.network, self.batch_size = network, batch_size
+    def __init__(self, networks: Sequence[Applied], batch_size: int) -> None:
+        self.networks, self.batch_size = networks, batch_size
         self.turned: list[str] = []
         self.faults: list[str] = []
 
@@ -124,16 +129,30 @@ class Reading:
             return None
         if turned:
             self.turned.append(file.name)
-        return Shown(file, pixels, self.network.shown(pixels))
+        # Of a batch of photographs that a classifier is shown small, the whole pixels would fill the memory.
+        kept = pixels if len(self.networks) > 1 else None
+        return Shown(file, kept, self.networks[0].shown(pixels))
 
 
-def _answer(batch: Sequence[Shown], networks: Sequence[Applied], answers: Answers) -> None:
-    """Predict for one batch by every network, and write what each tells."""
-    told = []
-    for network in networks:
-        # A teacher may be shown another size than its student.
-        images = [shown.image if network is networks[0] else network.shown(shown.pixels) for shown in batch]
-        predictions = network.predict(images)
-        told.append([network.tell(one, image) for one, image in zip(predictions, images, strict=True)])
+def _answer(batch: Sequence[Shown], networks: Sequence[Applied], answers: Answers) -> list[str]:
+    """Predict for one batch by every network, and write what each tells.
+
+    Returns:
+        The images that a network cannot be applied to, and why: too small, for one.
+    """
+    try:
+        told = [_told(batch, network, first=network is networks[0]) for network in networks]
+    except NetworkError as error:
+        if len(batch) == 1:
+            return [f"{batch[0].file.path}: {str(error).rstrip('.')}"]
+        return [fault for shown in batch for fault in _answer([shown], networks, answers)]
     for shown, outcomes in zip(batch, zip(*told, strict=True), strict=True):
         answers.write(shown.file, shown.image, outcomes)
+    return []
+
+
+def _told(batch: Sequence[Shown], network: Applied, *, first: bool) -> list[Outcome]:
+    """What one network tells of each image; a teacher, which is not the first, may be shown another size."""
+    images = [shown.image if first or shown.pixels is None else network.shown(shown.pixels) for shown in batch]
+    predictions = network.predict(images)
+    return [network.tell(one, image) for one, image in zip(predictions, images, strict=True)]

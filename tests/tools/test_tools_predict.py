@@ -11,10 +11,15 @@ import pytest
 import torch
 from PIL import Image
 
+from densedistill.backbones import NetworkError
 from densedistill.datasets.pixels import read_rgb
 from densedistill.distill import load_student
-from densedistill.tools import predict
+from densedistill.distill.errors import RunFailedError
+from densedistill.tools import predict, predict_network
+from densedistill.tools.finished import open_arm
+from densedistill.tools.predict_actions import Reading
 from densedistill.tools.predict_inputs import find_inputs
+from densedistill.tools.predict_network import Applied
 from densedistill.tools.predict_outputs import side_by_side
 
 Capture = pytest.CaptureFixture[str]
@@ -145,6 +150,60 @@ def test_an_input_that_is_no_image_is_named_and_the_others_done(sr_run: Path, tm
     assert "notes.txt" in said
     assert "hidden" not in said
     assert sorted(path.name for path in output.iterdir()) == ["a.png", "z.png"]
+
+
+def test_an_image_too_small_for_the_network_is_named_and_the_others_done(
+    cls_run: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here one that is all black, so that it shares its batch with others."""
+    inputs, output = tmp_path / "in", tmp_path / "out"
+    for place, name in enumerate("abz"):
+        picture(inputs / f"{name}.png", 16, 16, seed=place)
+    Image.new("RGB", (16, 16)).save(inputs / "m.png")
+
+    original = Applied.predict
+
+    def predict_large(self: Applied, images: list[torch.Tensor]) -> torch.Tensor:
+        if not all(image.any() for image in images):
+            raise NetworkError("an image of 16x16 pixels is too small: give 32x32.")
+        return original(self, images)
+
+    monkeypatch.setattr(Applied, "predict", predict_large)
+    assert applied(cls_run, inputs, output, "--arm", "gen_01") == 3
+    said = capsys.readouterr().err
+    assert "3 of 4 images done" in said
+    assert "m.png: an image of 16x16 pixels is too small: give 32x32." in said.splitlines()[-1]
+    assert [row["image"] for row in rows(output)] == ["a.png", "b.png", "z.png"]
+
+
+def test_the_table_is_kept_where_the_command_fails_midway(
+    cls_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs, output = tmp_path / "in", tmp_path / "out"
+    for place in range(3):
+        picture(inputs / f"{place}.png", 16, 16, seed=place)
+    original = Applied.predict
+
+    def predict_two(self: Applied, images: list[torch.Tensor]) -> torch.Tensor:
+        if (output / "begun").exists():
+            raise RunFailedError("the disk is full")
+        output.mkdir(exist_ok=True)
+        (output / "begun").touch()
+        return original(self, images)
+
+    monkeypatch.setattr(Applied, "predict", predict_two)
+    assert applied(cls_run, inputs, output, "--arm", "gen_01", "--batch-size", "2") == 3
+    assert [row["image"] for row in rows(output)] == ["0.png", "1.png"]
+
+
+def test_whole_pixels_are_kept_for_a_teacher_alone(cls_run: Path, tmp_path: Path) -> None:
+    picture(tmp_path / "a.png", 300, 200)
+    network = predict_network.applied(open_arm(cls_run, "gen_01"), torch.device("cpu"), tile="auto", views=None)
+    files = find_inputs([str(tmp_path)], tmp_path / "out").files
+    for networks, kept in (([network], False), ([network, network], True)):
+        ((shown,),) = Reading(networks, 4).batches(files)
+        assert (shown.pixels is not None) == kept
+        assert shown.image.shape == (3, 16, 16)
 
 
 def test_a_named_file_is_tried_whatever_it_is_called(sr_run: Path, tmp_path: Path, capsys: Capture) -> None:

@@ -9,6 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from densedistill import backbones
 from densedistill.distill import report
 from densedistill.distill.adoption import TEACHER, adopt_teacher, require_teacher
@@ -202,15 +204,35 @@ def _new_folder(resolved: Resolved) -> Path:
     return Path("runs") / resolved.config.task / f"{stamp}-{resolved.config.preset}"
 
 
-def _as_begun(run_dir: RunDir, now: Mapping[str, Any]) -> dict[str, Any]:
-    """The configuration that a run began with, but for what no longer changes its result."""
-    required = {name: now[name] for name, field in RunConfig.model_fields.items() if field.is_required()}
-    # Fields that came after the run began have their defaults there; a doctor that is now left out changes nothing.
-    before = {**RunConfig(**required).plain(), **run_dir.config(), "doctor": now["doctor"]}
-    if before["teacher_run"] and now["teacher_run"] and run_dir.arm(TEACHER).done:
-        # Its teacher was copied from there; a study's folder, with the teacher in it, may have been moved since.
+def _changed(run_dir: RunDir, resolved: Resolved) -> list[str]:
+    """What of the configuration is not as the run in `run_dir` began with, and would change its result.
+
+    Fields that came since are at their defaults there: the run knew nothing of them.
+    """
+    now, before = resolved.config.plain(), _validated_plain(RunConfig, run_dir.config())
+    for name, model in (("data", resolved.options), ("method", resolved.parameters)):
+        defaults = _validated_plain(type(model), {})
+        for config in (now, before):
+            config[name] = {**defaults, **config.get(name, {})}
+    # A doctor that is now left out changes nothing.
+    before["doctor"] = now["doctor"]
+    if now["teacher_run"] and _is_ours(run_dir, Path(now["teacher_run"])):
         before["teacher_run"] = now["teacher_run"]
-    return before
+    return differences(before, now)
+
+
+def _validated_plain(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """`values` with the model's defaults beside them; as they are where the model does not take them."""
+    try:
+        return model.model_validate(values).model_dump(mode="json")
+    except ValidationError:
+        return dict(values)
+
+
+def _is_ours(run_dir: RunDir, source: Path) -> bool:
+    """Whether the teacher in `run_dir` is the one in `source`, which may have been moved since it was taken over."""
+    ours, theirs = run_dir.arm(TEACHER), RunDir(source).arm(TEACHER)
+    return ours.done and theirs.done and ours.record() == theirs.record()
 
 
 def _begin(run_dir: RunDir, resolved: Resolved) -> None:
@@ -235,8 +257,7 @@ def _claim(run_dir: RunDir, resolved: Resolved, resume: bool) -> None:
         raise RequestError(
             f"'{run_dir.path}' already holds a run: add --resume to go on with it, or give --out another folder."
         )
-    now = resolved.config.plain()
-    changed = differences(_as_begun(run_dir, now), now)
+    changed = _changed(run_dir, resolved)
     if changed:
         raise RequestError(
             f"'{run_dir.path}' holds a run with another configuration ({'; '.join(changed)}): leave these flags out to "

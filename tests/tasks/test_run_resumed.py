@@ -1,0 +1,57 @@
+"""What a resumed run may differ in from the configuration that it began with."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+
+from densedistill.distill.errors import RequestError
+from densedistill.tasks import run
+
+SETTINGS: dict[str, Any] = {
+    "recipe.epochs": 1,
+    "data.images": 24,
+    "track": [],
+    "device": "cpu",
+    "precision": "fp32",
+    "controls": [],
+}
+
+
+def trained(out: Path, **changes: Any) -> None:
+    run("tiny_cls", out=out, settings={**SETTINGS, **changes.pop("settings", {})}, **changes)
+
+
+@pytest.fixture(autouse=True)
+def _without_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    import importlib
+
+    module: Any = importlib.import_module("densedistill.tasks.run")
+    monkeypatch.setattr(module, "write_panels", lambda _chain: None)
+    monkeypatch.setattr(module.report, "write_report", lambda _path: None)
+
+
+def test_fields_that_came_since_are_at_their_defaults(tiny: ModuleType, tmp_path: Path) -> None:
+    trained(tmp_path / "run", generations=1)
+    file = tmp_path / "run" / "config.yaml"
+    older = yaml.safe_load(file.read_text())
+    del older["speed"]["micro_batch"], older["recipe"]["evaluate_every"], older["data"]["scale"], older["doctor"]
+    del older["method"]["alpha"]
+    file.write_text(yaml.safe_dump(older))
+    trained(tmp_path / "run", generations=1, resume=True)
+    with pytest.raises(RequestError, match=r"recipe\.evaluate_every: 1 -> 2"):
+        trained(tmp_path / "run", generations=1, resume=True, settings={"recipe.evaluate_every": 2})
+
+
+def test_the_teacher_may_have_been_moved_but_not_exchanged(tiny: ModuleType, tmp_path: Path) -> None:
+    for name, seed in (("first", 0), ("other", 1)):
+        trained(tmp_path / name, generations=1, seed=seed)
+    trained(tmp_path / "run", settings={"teacher_run": str(tmp_path / "first")})
+    moved = (tmp_path / "first").rename(tmp_path / "moved")
+    trained(tmp_path / "run", settings={"teacher_run": str(moved)}, resume=True)
+    with pytest.raises(RequestError, match=r"teacher_run: '.*moved' -> '.*other'"):
+        trained(tmp_path / "run", settings={"teacher_run": str(tmp_path / "other")}, resume=True)

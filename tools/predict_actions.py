@@ -19,9 +19,9 @@ from densedistill.distill.runtime import resolve_device
 from densedistill.distill.test_time import Views
 from densedistill.tools.finished import FinishedArm, kind_of_views, open_arm
 from densedistill.tools.messages import bar, say
-from densedistill.tools.predict_inputs import Input, find_inputs, listed
+from densedistill.tools.predict_inputs import Input, find_inputs, listed, refuse_shared_pictures
 from densedistill.tools.predict_network import Applied, applied
-from densedistill.tools.predict_outputs import Answers
+from densedistill.tools.predict_outputs import Answers, endings
 
 BATCH_PIXELS = 2**20
 """Most input pixels of images that are held at once; a larger image is alone."""
@@ -53,6 +53,7 @@ def predict(options: argparse.Namespace) -> int:
         raise RequestError(f"--output '{output}' is a file: give a folder, new or not.")
     inputs = find_inputs(options.input, output)
     arms = _arms(Path(options.run), options.arm, with_teacher=options.with_teacher)
+    refuse_shared_pictures(inputs.files, _endings(arms), output)
     views = None if options.tta is None else _views(arms[0], options.tta)
     networks = [applied(arm, device, tile=options.tile, views=views) for arm in arms]
     for arm in arms:
@@ -88,6 +89,14 @@ def _arms(run: Path, name: str | None, *, with_teacher: bool) -> list[FinishedAr
     if teacher is None:
         raise RequestError(f"{arm.name} has no teacher: leave --with-teacher out, or name a student with --arm.")
     return [arm, open_arm(run, teacher)]
+
+
+def _endings(arms: Sequence[FinishedArm]) -> tuple[str, ...]:
+    """What follows an input's name in the names of the pictures that are written of it; nothing where none are."""
+    if arms[0].resolved.spec.application.view is not None:
+        # Of an image that is cut to a classifier's input, a row of the table is told, and no picture.
+        return ()
+    return endings(classes=bool(arms[0].record["classes"]), teacher=len(arms) > 1)
 
 
 def _views(arm: FinishedArm, asked: str) -> Views:

@@ -65,6 +65,25 @@ def find_inputs(paths: Sequence[str], output: Path) -> Inputs:
     return Inputs(tuple(found), tuple(others))
 
 
+def refuse_shared_pictures(files: Sequence[Input], endings: Sequence[str], output: Path) -> None:
+    """Refuse inputs of which one is called as a picture of another will be.
+
+    Args:
+        files: all inputs.
+        endings: what may follow an input's name in the names of its pictures.
+        output: where they are written.
+
+    Raises:
+        RequestError: with both inputs' names.
+    """
+    by_stem = {file.stem: file for file in files}
+    for file in files:
+        for ending in endings:
+            other = by_stem.get(f"{file.stem}{ending}", file)
+            if other is not file:
+                raise RequestError(_one_name(file, other, other.stem, output))
+
+
 def listed(names: Sequence[object]) -> str:
     """A few names, and how many more."""
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
@@ -98,13 +117,17 @@ def _refuse_clashes(found: Sequence[Input], output: Path) -> None:
     for file in found:
         other = taken.setdefault(file.stem, file)
         if other is not file:
-            raise RequestError(
-                f"'{other.path}' and '{file.path}' would both be written as '{file.stem}' to '{output}': rename one of "
-                "them, or predict them apart."
-            )
+            raise RequestError(_one_name(other, file, file.stem, output))
         endangered = read.get((output / file.name).resolve().parent)
         if endangered is not None:
             raise RequestError(
                 f"--output '{output}' is where the input '{endangered.path}' lies, which an answer could overwrite: "
                 "give another folder."
             )
+
+
+def _one_name(one: Input, other: Input, name: str, output: Path) -> str:
+    return (
+        f"'{one.path}' and '{other.path}' would both be written as '{name}' to '{output}': rename one of them, or "
+        "predict them apart."
+    )

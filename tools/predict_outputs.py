@@ -19,8 +19,21 @@ from densedistill.tools.predict_inputs import Input
 TABLE = "predictions.csv"
 TEACHER = "teacher_"
 """Before the columns of the teacher's row."""
+_OVERLAY, _TEACHER_S, _COMPARED = "_overlay", "_teacher", "_compared"
+"""After an image's name in the names of its pictures: `Outcome.pictures` has the first where classes are told."""
 _GAP = 8
 """White pixels between pictures side by side."""
+
+
+def endings(*, classes: bool, teacher: bool) -> tuple[str, ...]:
+    """What may follow an image's name in the names of its pictures.
+
+    Args:
+        classes: whether the arm tells classes.
+        teacher: whether its teacher is applied as well.
+    """
+    own = ("", _OVERLAY) if classes else ("",)
+    return (*own, *(f"{ending}{_TEACHER_S}" for ending in own), _COMPARED) if teacher else own
 
 
 class Answers:
@@ -51,10 +64,10 @@ class Answers:
         for outcome, prefix in zip(outcomes, ("", TEACHER), strict=False):
             row |= {f"{prefix}{column}": value for column, value in outcome.row.items()}
             for ending, picture in outcome.pictures.items():
-                self._save(f"{file.stem}{ending}{'_teacher' if prefix else ''}.png", picture)
+                self._save(f"{file.stem}{ending}{_TEACHER_S if prefix else ''}.png", picture)
         if len(outcomes) > 1 and all(outcome.pictures for outcome in outcomes):
             looked_at = [list(outcome.pictures.values())[-1] for outcome in outcomes]
-            self._save(f"{file.stem}_compared.png", side_by_side([as_bytes(image), *looked_at]))
+            self._save(f"{file.stem}{_COMPARED}.png", side_by_side([as_bytes(image), *looked_at]))
         if len(row) > 1:
             self._rows.append(row)
         self.done += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import json
 from pathlib import Path
@@ -14,13 +15,13 @@ from PIL import Image
 from densedistill.backbones import NetworkError
 from densedistill.datasets.pixels import read_rgb
 from densedistill.distill import load_student
-from densedistill.distill.errors import RunFailedError
+from densedistill.distill.errors import RequestError, RunFailedError
 from densedistill.tools import predict, predict_network
 from densedistill.tools.finished import open_arm
 from densedistill.tools.predict_actions import Reading
-from densedistill.tools.predict_inputs import find_inputs
+from densedistill.tools.predict_inputs import Input, find_inputs, refuse_shared_pictures
 from densedistill.tools.predict_network import Applied
-from densedistill.tools.predict_outputs import side_by_side
+from densedistill.tools.predict_outputs import endings, side_by_side
 
 Capture = pytest.CaptureFixture[str]
 
@@ -272,11 +273,40 @@ def test_wrong_requests_are_one_sentence(sr_run: Path, edges_run: Path, tmp_path
     assert "would both be written as 'a'" in refusal(sr_run, inputs, output, capsys)
 
 
+def test_an_input_called_as_another_s_picture_is_refused(sr_run: Path, tmp_path: Path, capsys: Capture) -> None:
+    inputs, output = tmp_path / "in", tmp_path / "out"
+    picture(inputs / "a.png", 20, 20)
+    picture(inputs / "a_teacher.png", 20, 20)
+    message = refusal(sr_run, inputs, output, capsys, "--with-teacher")
+    assert "a.png' and '" in message
+    assert "would both be written as 'a_teacher'" in message
+    assert not output.exists()
+    assert applied(sr_run, inputs, output) == 0
+    assert len(list(output.iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("classes", "teacher", "taken"),
+    [
+        (False, False, []),
+        (True, False, ["_overlay"]),
+        (False, True, ["_teacher", "_compared"]),
+        (True, True, ["_overlay", "_teacher", "_overlay_teacher", "_compared"]),
+    ],
+)
+def test_names_are_taken_by_the_pictures_that_are_written(
+    tmp_path: Path, classes: bool, teacher: bool, taken: list[str]
+) -> None:
+    for ending in ("_overlay", "_teacher", "_overlay_teacher", "_compared", "_other"):
+        files = [Input(path=tmp_path / f"{name}.png", name=f"in/{name}.png") for name in (f"a{ending}", "a")]
+        refused = pytest.raises(RequestError, match=f"written as 'in/a{ending}'")
+        with refused if ending in taken else contextlib.nullcontext():
+            refuse_shared_pictures(files, endings(classes=classes, teacher=teacher), tmp_path)
+
+
 def test_an_input_elsewhere_is_not_overwritten_either(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         picture(tmp_path / folder / f"{folder}.png", 8, 8)
-    from densedistill.distill.errors import RequestError
-
     (tmp_path / "link").symlink_to(tmp_path / "one")
     with pytest.raises(RequestError, match=r"one\.png' lies, which an answer could overwrite"):
         find_inputs([str(tmp_path / "one"), str(tmp_path / "two")], tmp_path / "link")

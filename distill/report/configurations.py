@@ -40,7 +40,12 @@ def experiment(config: str) -> dict[str, object]:
 def differing(configs: Sequence[Mapping[str, object]]) -> list[str]:
     """The fields in which configurations differ, in the order of the first that has them."""
     names = dict.fromkeys(name for config in configs for name in config)
-    return [name for name in names if len({written(config.get(name)) for config in configs}) > 1]
+    return [name for name in names if len({exact(config.get(name)) for config in configs}) > 1]
+
+
+def exact(value: object) -> str:
+    """A configured value to compare: two files of one name in unlike folders are two; absent and empty is the same."""
+    return value if isinstance(value, str) else written(value)
 
 
 def written(value: object) -> str:

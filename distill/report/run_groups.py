@@ -8,7 +8,7 @@ from pathlib import Path
 
 from densedistill.distill.errors import RequestError
 from densedistill.distill.report import words
-from densedistill.distill.report.configurations import differing, experiment, label, written
+from densedistill.distill.report.configurations import differing, exact, experiment, label, written
 from densedistill.distill.report.facts import ArmFacts, RunFacts
 from densedistill.distill.report.reading import read_run
 from densedistill.distill.report.study_facts import State, StudyArm, StudyFacts, TrialFacts
@@ -101,7 +101,7 @@ def _groups(runs: Sequence[RunFacts]) -> list[_Group]:
     configs: dict[str, Mapping[str, object]] = {}
     for run in runs:
         config = experiment(run.config)
-        key = repr(sorted((name, written(value)) for name, value in config.items()))
+        key = repr(sorted((name, exact(value)) for name, value in config.items()))
         same = next((other for other in found.get(key, ()) if _repeated(other, run)), None)
         if same is not None:
             raise RequestError(
@@ -111,14 +111,24 @@ def _groups(runs: Sequence[RunFacts]) -> list[_Group]:
         found.setdefault(key, []).append(run)
         configs[key] = config
     names = differing(list(configs.values()))
-    return [
-        _Group(
-            config=configs[key],
-            label=label(configs[key], names) if len(names) <= _MOST_NAMED else grouped[0].folder.name,
-            runs=tuple(grouped),
-        )
-        for key, grouped in found.items()
-    ]
+    short = {key: label(configs[key], names) if len(names) <= _MOST_NAMED else "" for key in found}
+    labels = _told_apart({key: (short[key], grouped[0].folder) for key, grouped in found.items()})
+    return [_Group(config=configs[key], label=labels[key], runs=tuple(runs)) for key, runs in found.items()]
+
+
+def _told_apart(named: Mapping[str, tuple[str, Path]]) -> dict[str, str]:
+    """A label for each of (label, folder): where several are alike, as much of their folders' ends as they need."""
+    labels = {key: label or folder.name for key, (label, folder) in named.items()}
+    most = max((len(folder.parts) for _, folder in named.values()), default=1)
+    for parts in range(1, most + 1):
+        alike = [key for key, label in labels.items() if list(labels.values()).count(label) > 1]
+        if not alike:
+            break
+        for key in alike:
+            label, folder = named[key]
+            end = "/".join(folder.parts[-parts:])
+            labels[key] = f"{label} ({end})" if label else end
+    return labels
 
 
 def _repeated(first: RunFacts, second: RunFacts) -> bool:

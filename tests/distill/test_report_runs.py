@@ -134,3 +134,26 @@ def test_files_are_named_without_their_folders(fake: ModuleType, tmp_path: Path)
     assert "big.pth" in told
     assert str(tmp_path) not in told
     assert "teacher_run" not in told
+
+
+def test_runs_of_one_folder_name_are_told_apart(fake: ModuleType, tmp_path: Path) -> None:
+    """As the runs of a study are, where more fields differ than a name could hold."""
+    config = {f"field_{place}": 1 for place in range(6)}
+    runs = [
+        fake.write_pair(tmp_path / "kd" / "seed-0", 70.0, 65.0),
+        fake.write_pair(tmp_path / "dkd" / "seed-0", 60.0, 65.0, config=config),
+    ]
+    found = {one.arm.label: one.comparison.mean for one in compute(read_runs(runs)).judged}
+    assert found == {"student (distilled), kd/seed-0": 5.0, "student (distilled), dkd/seed-0": -5.0}
+
+
+def test_weights_of_one_file_name_are_not_one_configuration(fake: ModuleType, tmp_path: Path) -> None:
+    runs = []
+    for seed, size in enumerate(("big", "small")):
+        config = {"teacher_weights": str(tmp_path / size / "gen_01" / "model.safetensors")}
+        runs.append(fake.write_pair(tmp_path / f"{size}-run", 70.0 + seed, 65.0, seed=seed, config=config))
+    study = read_runs(runs)
+    assert sorted(arm.label for arm in study.arms if arm.role == "method") == [
+        "student (distilled), teacher weights model.safetensors (big-run)",
+        "student (distilled), teacher weights model.safetensors (small-run)",
+    ]

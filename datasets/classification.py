@@ -125,7 +125,7 @@ def input_sizes(options: ClassificationData) -> Sizes:
     """Sides of the inputs that `load_classification` gives, in pixels; no data is read."""
     native = min(_NATIVE_SIZES[options.name], options.detail or _NATIVE_SIZES[options.name])
     student = options.input_size or native
-    return Sizes(student=student, teacher=options.teacher_size or student, native=native)
+    return Sizes(student=student, teacher=options.teacher_size or student, native=native, detail=options.detail)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -172,7 +172,7 @@ def _prepare(split: _Split, options: ClassificationData) -> TaskData:
     source = split.source
     sizes = input_sizes(options)
     student = sizes.student
-    normalisation = _normalisation(split, student)
+    normalisation = _normalisation(split, sizes.held(student))
     made = Preparation(
         split.train,
         split.val,

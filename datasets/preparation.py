@@ -24,12 +24,15 @@ class Sizes:
     teacher: int
     native: int
     """Of the images as the data set has them, or as they are reduced to before anything else."""
+    detail: int | None = None
+    """To which images are reduced before anything else: whatever input is larger is enlarged from there."""
 
     @property
     def view(self) -> int:
         """At which training views are made before they are resized for either network: the larger, if there is more
         to be seen there."""
-        return max(self.student, min(self.teacher, self.native))
+        larger = max(self.student, min(self.teacher, self.native))
+        return larger if self.detail is None else min(larger, self.detail)
 
     def held(self, size: int) -> int:
         """At which images are kept whose `input` has side `size`: beyond the views', nothing is gained."""

@@ -15,6 +15,7 @@ from densedistill.datasets.classification import ClassificationData, load_classi
 from densedistill.datasets.erasing import RandomErasing
 from densedistill.datasets.mixing import Mixing
 from densedistill.datasets.normalisation import Normalisation
+from densedistill.datasets.preparation import Sizes
 from densedistill.datasets.resizing import resized
 
 CPU = torch.device("cpu")
@@ -136,6 +137,31 @@ def test_less_detail_leaves_the_teacher_nothing_that_the_student_does_not_see(fo
     torch.testing.assert_close(large, resized(small, 40, data.train.options.normalisation))  # type: ignore[attr-defined]
     assert not torch.allclose(large, images_of(load(folder, input_size=16, teacher_size=40).teacher.val))  # type: ignore[union-attr]
     assert any("16 pixels at most" in note for note in data.notes)
+
+
+@pytest.mark.parametrize("budget", [0, 64])
+def test_less_detail_than_a_student_s_input_is_enlarged_for_it(folder: Path, budget: int) -> None:
+    """In training and in evaluation, from the views and images of an input that has the detail alone."""
+    data = load(folder, input_size=32, detail=16, memory_budget_mb=budget)
+    small = load(folder, input_size=16)
+    normalisation = Normalisation(mean=small.input_mean, std=small.input_std)
+    assert (data.input_mean, data.input_std) == (small.input_mean, small.input_std)
+    wanted = resized(images_of(small.val), 32, normalisation)
+    assert torch.equal(images_of(data.val), wanted)
+    assert not torch.allclose(wanted, images_of(load(folder, input_size=32).val), atol=0.1)
+    plain = ClassificationAugmentation(crop_padding=2)
+    ours, theirs = (
+        batch_of(load(folder, input_size=size, detail=16, augmentation=augmentation, memory_budget_mb=budget).train)
+        for size, augmentation in ((32, plain.model_copy(update={"crop_padding": 4})), (16, plain))
+    )
+    assert torch.equal(ours["input"], resized(theirs["input"], 32, normalisation))
+
+
+def test_a_larger_teacher_s_sizes_are_as_they_were_where_its_student_has_all_detail() -> None:
+    sizes = Sizes(student=32, teacher=64, native=32, detail=32)
+    assert (sizes.view, sizes.held(32), sizes.held(64)) == (32, 32, 32)
+    assert Sizes(student=16, teacher=64, native=32, detail=32).view == 32
+    assert Sizes(student=320, teacher=224, native=224).view == 320  # a folder's images may be larger than 224
 
 
 @pytest.mark.parametrize("budget", [0, 64])

@@ -28,13 +28,26 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize(("student", "teacher"), [(None, None), (32, None), (32, 48), (48, 32), (16, 256), (256, 288)])
+@pytest.mark.parametrize(
+    ("student", "teacher", "detail"),
+    [
+        (None, None, None),
+        (32, None, None),
+        (32, 48, None),
+        (48, 32, None),
+        (16, 256, None),
+        (256, 288, None),
+        (64, None, 24),
+        (32, 64, 24),
+    ],
+)
 @pytest.mark.parametrize("generation", [1, 2])
 def test_the_view_is_evaluation_s_input(
-    folder: Path, student: int | None, teacher: int | None, generation: int
+    folder: Path, student: int | None, teacher: int | None, detail: int | None, generation: int
 ) -> None:
-    options = ClassificationData(
-        name="imagefolder", root=folder, input_size=student, teacher_size=teacher, val_size=2, workers=0
+    sizes = {"input_size": student, "teacher_size": teacher, "detail": detail}
+    options = ClassificationData.model_validate(
+        {"name": "imagefolder", "root": folder, **sizes, "val_size": 2, "workers": 0}
     )
     data = load_classification(options).for_arm(generation, None)
     images = next(iter(data.tests.values()))

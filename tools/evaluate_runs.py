@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel
 
 from densedistill.datasets.base import TaskData as LoadedData
+from densedistill.datasets.classification import ClassificationData, input_sizes
 from densedistill.datasets.dense import DenseTrain
 from densedistill.datasets.super_resolution import SuperResolutionData, super_resolution_tests
 from densedistill.distill.data import EvalSet, TaskData
@@ -111,9 +112,18 @@ def other_options(arm: FinishedArm, name: str | None, root: str | None) -> BaseM
     values = dict(arm.resolved.config.data)
     if name is not None and name != values.get("name"):
         values = {key: value for key, value in values.items() if key not in WHICH_IMAGES} | {"name": name}
+        values |= _trained_at(arm.resolved.options)
     if root is not None:
         values["root"] = str(Path(root).absolute())
     return validated(type(arm.resolved.options), values, "data")
+
+
+def _trained_at(options: BaseModel) -> dict[str, int]:
+    """The sides of the inputs that a run's arms were trained at, where another data set has sides of its own."""
+    if not isinstance(options, ClassificationData):
+        return {}
+    sizes = input_sizes(options)
+    return {"input_size": sizes.student, "teacher_size": sizes.teacher}
 
 
 def _tests_alone(options: SuperResolutionData) -> LoadedData:

@@ -16,13 +16,16 @@ from PIL import Image
 
 from densedistill.datasets.base import TaskData
 from densedistill.datasets.bicubic import imresize_8bit
+from densedistill.datasets.classification import ClassificationData, input_sizes
 from densedistill.datasets.dense import DenseEval, DenseTrain
 from densedistill.datasets.pixels import read_rgb
 from densedistill.distill import load_student
 from densedistill.distill.errors import RequestError
 from densedistill.tasks import get
+from densedistill.tasks.request import RunRequest
 from densedistill.tools import evaluate, evaluate_actions
-from densedistill.tools.finished import as_trained, kind_of_views
+from densedistill.tools.evaluate_runs import other_options
+from densedistill.tools.finished import as_trained, kind_of_views, open_arm
 
 Capture = pytest.CaptureFixture[str]
 
@@ -163,6 +166,27 @@ def test_other_classes_are_refused(cls_run: Path, tmp_path: Path, capsys: Captur
     message = refusal(arguments, capsys)
     assert "gen_01 tells 18 classes" in message
     assert "2 classes" in message
+
+
+@pytest.mark.parametrize(
+    ("asked", "wanted"),
+    [
+        ({}, (32, 32)),
+        ({"data.teacher_size": 48}, (32, 48)),
+        ({"data.detail": 16}, (16, 16)),
+        ({"data.input_size": 64}, (64, 64)),
+    ],
+)
+def test_other_images_are_shown_at_the_size_that_the_run_was_trained_at(
+    cls_run: Path, tmp_path: Path, asked: dict[str, int], wanted: tuple[int, int]
+) -> None:
+    """A folder of images counts as 224 pixels, which a network trained at 32 has never seen."""
+    request = RunRequest(task="cls", data="cifar10", settings=tuple(asked.items()))
+    arm = dataclasses.replace(open_arm(cls_run, "gen_01"), resolved=request.resolve())
+    options = other_options(arm, "imagefolder", str(tmp_path))
+    assert isinstance(options, ClassificationData)
+    sizes = input_sizes(options)
+    assert (options.name, sizes.student, sizes.teacher) == ("imagefolder", *wanted)
 
 
 def test_images_are_normalised_as_the_arm_was_trained() -> None:

@@ -27,9 +27,11 @@ def require_teacher(source: Path, expected: NetworkSpec) -> ArmDir:
             f"teacher_run '{source}' has no finished {TEACHER}: give the folder of a run whose teacher is done."
         )
     record = folder.record()
+    # As the record has them: JSON knows no tuples.
+    wanted = expected.model_dump(mode="json")["arguments"]
     differing = [
         f"{key} {record['arguments'].get(key)!r} there, {value!r} here"
-        for key, value in expected.arguments.items()
+        for key, value in wanted.items()
         if record["arguments"].get(key) != value
     ]
     if record["network"] != expected.name:

@@ -68,6 +68,10 @@ class Assembler:
         """On providers' weights for the arms' networks; methods go by the configuration's for what they read with."""
         return self.resolved.config.pretrained
 
+    def policy_for(self, plan: ArmPlan) -> Pretrained:
+        """On providers' weights for `plan`'s network."""
+        return self.policy
+
     def data_for(self, plan: ArmPlan) -> TaskData:
         """The data as `plan`'s arm takes it: input sizes may differ between generations."""
         return self.data.for_arm(plan.generation, None if plan.teacher is None else self._plan(plan.teacher).generation)
@@ -133,8 +137,8 @@ class Assembler:
         weights = {1: config.teacher_weights, 2: config.student_weights}.get(plan.generation)
         with torch.random.fork_rng():
             torch.manual_seed(derive(config.seed, "init", plan.generation))
-            policy: Pretrained = "none" if weights is not None else self.policy
-            built = self.networks.build(spec.name, self._arguments(plan, spec), pretrained=policy)
+            policy: Pretrained = "none" if weights is not None else self.policy_for(plan)
+            built = self.networks.build(spec.name, self.arguments_of(plan), pretrained=policy)
         if built.warning:
             self.log.message(f"{plan.name}: {built.warning}", "warning")
         if weights is None:
@@ -144,7 +148,13 @@ class Assembler:
             self.log.message(f"{plan.name} takes its weights from {weights} and is not trained")
         return built.module, f"file {weights.name}", plan.generation != 1
 
-    def _arguments(self, plan: ArmPlan, spec: NetworkSpec) -> dict[str, Any]:
+    def arguments_of(self, plan: ArmPlan) -> dict[str, Any]:
+        """What `plan`'s network is built with: what follows from the data, and what the configuration gives.
+
+        Raises:
+            RequestError: the configuration gives another value where only the data can tell.
+        """
+        spec = self.resolved.config.network(plan.generation, plan.variant)
         derived = self.resolved.spec.network_arguments(spec.name, self.resolved.options, self.data_for(plan))
         for name in self.resolved.spec.decided:
             if name in derived and spec.arguments.get(name, derived[name]) != derived[name]:

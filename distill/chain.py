@@ -22,17 +22,19 @@ from densedistill.distill.data import TaskData
 from densedistill.distill.files import save_weights, write_json
 from densedistill.distill.lesson import Lesson
 from densedistill.distill.memory import peak_megabytes, reset_peak
-from densedistill.distill.networks import NetworkSource
+from densedistill.distill.networks import NetworkSource, Pretrained
 from densedistill.distill.progress import RunLog
 from densedistill.distill.result import make_result
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import Runtime, place
 from densedistill.distill.scoring import Scoring
 from densedistill.distill.signals import StopSignal
+from densedistill.distill.spec import NetworkSpec
+from densedistill.distill.starts import RANDOM, Starts
 from densedistill.distill.surroundings import Surroundings
 from densedistill.distill.teacher import Teacher
 from densedistill.distill.training import ArmTraining
-from densedistill.distill.transfer import read_earlier
+from densedistill.distill.transfer import read_earlier, require_same_data
 
 UNTRAINED: Mapping[str, Any] = {"epochs": 0, "seconds": 0.0, "images_per_second": 0.0}
 
@@ -69,11 +71,25 @@ class Chain(CachingAssembler):
             keep_freed_memory()
         self.track, self.command = track, command
         self.baselines: list[dict[str, Any]] = []
+        self.starts = Starts(run_dir, write=runtime.is_main)
         self.stop = StopSignal()
         self.scoring = Scoring(self, self.stop.heed)
         self.earlier = read_earlier(resolved.config.compared_with, resolved.config.task, resolved.spec.metric)
+        require_same_data("compared_with", resolved.config.compared_with, data)
         self.probed: Mapping[str, int | None] = {}
         """What is known before the run of the memory that arms need; see `dry_run.preflight`."""
+
+    def policy_for(self, plan: ArmPlan) -> Pretrained:
+        """What was decided for the first arm of `plan`'s network holds for all, and after a restart."""
+        known = self.starts.of(plan)
+        return self.policy if known is None else "none" if known == RANDOM else "required"
+
+    def _network(self, plan: ArmPlan, spec: NetworkSpec) -> tuple[nn.Module, str, bool]:
+        network, init, trained = super()._network(plan, spec)
+        decided = from_main(init)
+        self.starts.decide(plan, decided)
+        # Where providers' weights could not be had, or only here, the main process's start is everybody's.
+        return (network, init, trained) if init == decided else super()._network(plan, spec)
 
     def run(self) -> dict[str, Any]:
         """Run every arm that is not done and return the result.
@@ -201,7 +217,7 @@ class Chain(CachingAssembler):
             "variant": plan.variant,
             "teacher": plan.teacher,
             "network": assembled.arm.spec.name,
-            "arguments": self._arguments(plan, assembled.arm.spec),
+            "arguments": self.arguments_of(plan),
             "taps": list(assembled.arm.spec.taps),
             "adapter": assembled.arm.adapter,
             "builder": self.networks_module,

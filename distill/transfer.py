@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from densedistill.distill.arm import Role, arm_name
+from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import read_json
 from densedistill.distill.run_dir import RunDir
@@ -68,6 +69,35 @@ def read_earlier(folder: Path | None, task: str, metric: MetricSpec) -> Records:
             f"task {task} judged by {metric.name}: give a run of the same task"
         )
     return arms
+
+
+def require_same_data(field: str, folder: Path | None, data: TaskData) -> None:
+    """Refuse to set figures beside each other that were measured on unlike test images.
+
+    Args:
+        field: of the configuration, which names the other run.
+        folder: that run's; None, or one without a result: nothing is refused.
+        data: this run's.
+
+    Raises:
+        RequestError: another data set, or other numbers of test images.
+    """
+    file = None if folder is None else RunDir(folder).result_file
+    if file is None or not file.is_file():
+        return
+    theirs = read_json(file).get("data", {})
+    there = (theirs.get("name", data.name), dict(theirs.get("tests", {})))
+    here = (data.name, {name: len(images.ids) for name, images in data.tests.items()})
+    if there[0] != here[0] or (there[1] and there[1] != here[1]):
+        raise RequestError(
+            f"{field} is '{folder}', a run on {_images(*there)}, and this one is on {_images(*here)}: its figures "
+            "cannot stand beside these; give a run on the same data"
+        )
+
+
+def _images(name: str, tests: Mapping[str, int]) -> str:
+    counts = ", ".join(f"{count} images of {test}" for test, count in tests.items())
+    return f"data '{name}' ({counts or 'no test images'})"
 
 
 def transfer(record: Mapping[str, Any], own: Records, earlier: Records, *, higher: bool) -> dict[str, Any]:

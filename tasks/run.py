@@ -26,7 +26,9 @@ from densedistill.distill.panels import write_panels
 from densedistill.distill.progress import RichLog, RunLog, SilentLog
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import Runtime, start_runtime
+from densedistill.distill.spec import NetworkSpec
 from densedistill.distill.trackers import Trackers
+from densedistill.distill.transfer import require_same_data
 from densedistill.tasks.data_memo import DataMemo
 from densedistill.tasks.request import RunRequest
 
@@ -168,13 +170,15 @@ def _run(
     resolved: Resolved, run_dir: RunDir, resume: bool, runtime: Runtime, log: RunLog, command: Sequence[str]
 ) -> Result:
     config = resolved.config
-    if config.teacher_run is not None and not run_dir.arm(TEACHER).done:
-        require_teacher(config.teacher_run, config.network(1))
     if runtime.is_main:
         _claim(run_dir, resolved, resume)
     runtime.accelerator.wait_for_everyone()
     trackers = Trackers(resolved.config.track if runtime.is_main else (), run_dir.path)
     chain = make_chain(resolved, run_dir=run_dir, runtime=runtime, log=log, trackers=trackers, command=command)
+    teacher = _teacher_of(chain)
+    if config.teacher_run is not None and teacher is not None and not run_dir.arm(TEACHER).done:
+        require_same_data("teacher_run", config.teacher_run, chain.data)
+        require_teacher(config.teacher_run, teacher)
     chain.probed = preflight(chain)
     diagnosis = None
     if config.doctor != "never":
@@ -183,8 +187,8 @@ def _run(
         _begin(run_dir, resolved)
         if diagnosis is not None:
             write_json(run_dir.doctor_file, diagnosis.plain())
-        if config.teacher_run is not None:
-            adopt_teacher(run_dir, config.teacher_run, config.network(1))
+        if config.teacher_run is not None and teacher is not None:
+            adopt_teacher(run_dir, config.teacher_run, teacher)
     runtime.accelerator.wait_for_everyone()
     log.message(f"run folder {run_dir.path}")
     try:
@@ -197,6 +201,17 @@ def _run(
         report.write_report(run_dir.path)
     runtime.accelerator.wait_for_everyone()
     return Result(run_dir.path, result)
+
+
+def _teacher_of(chain: Chain) -> NetworkSpec | None:
+    """The chain's first network, with all that follows from the data: what a teacher that is taken over has to be.
+
+    None: no arm of this run needs it.
+    """
+    plan = next((plan for plan in chain.plans if plan.name == TEACHER), None)
+    if plan is None:
+        return None
+    return chain.resolved.config.network(1).model_copy(update={"arguments": chain.arguments_of(plan)})
 
 
 def _new_folder(resolved: Resolved) -> Path:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import nn
 
@@ -51,10 +49,6 @@ class DoctorChain(TrialChain):
             torch.manual_seed(derive(self.resolved.config.seed, "init", plan.generation))
             network = self.networks.build(name, arguments, pretrained="none").module
         return place(network, self.runtime.device, channels_last=self.resolved.config.speed.channels_last)
-
-    def arguments_of(self, plan: ArmPlan) -> dict[str, Any]:
-        """What `plan`'s network is built with."""
-        return self._arguments(plan, self.resolved.config.network(plan.generation, plan.variant))
 
     def with_alpha_zero(self) -> DoctorChain:
         """The same chain for the request at `method.alpha` 0."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,3 +56,18 @@ def test_the_teacher_may_have_been_moved_but_not_exchanged(tiny: ModuleType, tmp
     trained(tmp_path / "run", settings={"teacher_run": str(moved)}, resume=True)
     with pytest.raises(RequestError, match=r"teacher_run: '.*moved' -> '.*other'"):
         trained(tmp_path / "run", settings={"teacher_run": str(tmp_path / "other")}, resume=True)
+
+
+@pytest.mark.parametrize(("field", "generations"), [("teacher_run", 1), ("compared_with", 2)])
+def test_figures_of_other_data_are_refused_before_anything_is_written(
+    tiny: ModuleType, tmp_path: Path, field: str, generations: int
+) -> None:
+    trained(tmp_path / "theirs", generations=generations)
+    file = tmp_path / "theirs" / "result.json"
+    result = json.loads(file.read_text())
+    result["data"]["tests"] = {"tiny": 7}
+    file.write_text(json.dumps(result))
+    message = rf"{field} is '.*theirs', a run on data 'tiny' \(7 images of tiny\).*give a run on the same data"
+    with pytest.raises(RequestError, match=message):
+        trained(tmp_path / "mine", settings={field: str(tmp_path / "theirs")})
+    assert not (tmp_path / "mine").exists()

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from torch import Tensor
 
 from densedistill.distill.cache_files import INDEX_FILE, CacheFiles, unusable
@@ -64,12 +65,15 @@ class TeacherCache:
         """
         files = CacheFiles.of(folder, key, plan)
         try:
-            if files.present() and (fault := files.fault()) is not None:
-                say(f"the teacher cache in '{folder}' {fault}: it is deleted and made anew")
-                files.remove()
-            if not files.present():
-                files.create()
-            return cls(files, say)
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            # Of two runs that begin at once neither may take the other's half-made files for left ones.
+            with FileLock(folder.with_name(f"{folder.name}.lock")):
+                if files.present() and (fault := files.fault()) is not None:
+                    say(f"the teacher cache in '{folder}' {fault}: it is deleted and made anew")
+                    files.remove()
+                if not files.present():
+                    files.create()
+                return cls(files, say)
         except OSError as error:
             raise unusable(folder, error) from None
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import torch
@@ -76,10 +78,35 @@ def fixed_bytes(module: nn.Module, optimizer: str) -> int:
 
 
 def available_bytes(device: torch.device) -> int:
-    """Free memory on `device`, within the container's limit."""
+    """Free memory on `device`, within the container's limit; what PyTorch holds of a GPU without using it is free."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return int(psutil.virtual_memory().available)
+        idle = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + idle
+    return min(int(psutil.virtual_memory().available), container_bytes())
+
+
+def container_bytes(root: Path = Path("/sys/fs/cgroup")) -> int:
+    """What a container's limit leaves, by cgroups of version 2 or 1 below `root`; a very large number without one.
+
+    Cached files count as used there, and are given up before anything is refused.
+    """
+    version_2 = (root / "memory.max", root / "memory.current", root / "memory.stat", "inactive_file")
+    old = root / "memory"
+    version_1 = (
+        old / "memory.limit_in_bytes",
+        old / "memory.usage_in_bytes",
+        old / "memory.stat",
+        "total_inactive_file",
+    )
+    for limit, used, details, cached in (version_2, version_1):
+        try:
+            bound, taken = int(limit.read_text()), int(used.read_text())
+            given_up = dict(line.split(maxsplit=1) for line in details.read_text().splitlines() if line)
+        except (OSError, ValueError):
+            # No such file, or `max`: this version sets no limit.
+            continue
+        return max(bound - taken + int(given_up.get(cached, 0)), 0)
+    return sys.maxsize
 
 
 def fitting_images(estimate: MemoryEstimate, batch_size: int, device: torch.device, arm: str) -> int:

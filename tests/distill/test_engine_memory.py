@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,7 @@ from densedistill.distill.errors import RequestError
 from densedistill.distill.memory import (
     MemoryEstimate,
     SavedBytes,
+    container_bytes,
     fitting_images,
     fixed_bytes,
     require_memory,
@@ -95,3 +97,21 @@ def test_a_network_that_does_not_fit_at_all_is_told(monkeypatch: pytest.MonkeyPa
 def test_arms_side_by_side_keep_their_weights_together_and_step_in_turn() -> None:
     both = MemoryEstimate(fixed=3, per_image=10).beside(MemoryEstimate(fixed=4, per_image=7))
     assert both.total(2) == 3 + 4 + 2 * 10
+
+
+def test_a_container_leaves_what_its_limit_says(tmp_path: Path) -> None:
+    assert container_bytes(tmp_path) == sys.maxsize
+    old = tmp_path / "memory"
+    old.mkdir()
+    for name, content in {"limit_in_bytes": "1000", "usage_in_bytes": "700"}.items():
+        (old / f"memory.{name}").write_text(content)
+    (old / "memory.stat").write_text("cache 5\ntotal_inactive_file 100\n")
+    assert container_bytes(tmp_path) == 400
+    (tmp_path / "memory.current").write_text("900\n")
+    (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 50\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert container_bytes(tmp_path) == 400, "version 2 sets no limit"
+    (tmp_path / "memory.max").write_text("2000\n")
+    assert container_bytes(tmp_path) == 1150
+    (tmp_path / "memory.current").write_text("3000\n")
+    assert container_bytes(tmp_path) == 0

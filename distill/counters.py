@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from densedistill.distill.metrics.table import sum_dtype
+
 
 @dataclass
 class Remembered:
@@ -91,7 +93,7 @@ class Meter:
     def add(self, losses: Mapping[str, Tensor], grad_norm: Tensor | None) -> None:
         """Take one step's losses (scalars)."""
         for name, value in losses.items():
-            detached = value.detach().double()
+            detached = value.detach().to(sum_dtype(value.device))
             self.sums[name] = self.sums[name] + detached if name in self.sums else detached
         if grad_norm is not None:
             norm = grad_norm.detach()

@@ -107,7 +107,7 @@ class Runtime:
         return {
             "python": platform.python_version(),
             "torch": str(torch.__version__),
-            "device": self.device.type if self.device.type == "cpu" else torch.cuda.get_device_name(self.device),
+            "device": torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else self.device.type,
             "processor": processor_name(),
             "precision": self.precision,
             "threads": torch.get_num_threads(),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from densedistill.distill.fast.recompilation import allow_networks
 from densedistill.distill.objective import Objective
 from densedistill.distill.outputs import Batch, Prediction, StepOutputs
 from densedistill.distill.taps import Tapped
@@ -34,6 +35,7 @@ class DistillationStep(nn.Module):
 
         The network itself stays as it is: it is evaluated, saved and averaged eagerly.
         """
+        allow_networks()
         self._answer = torch.compile(self._tapped.__call__, dynamic=False, backend=backend) if on else self._tapped
 
     def close(self) -> None:

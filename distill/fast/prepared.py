@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from densedistill.distill.fast.agreement import deviations, excess
+from densedistill.distill.fast.recompilation import allow_networks
 from densedistill.distill.outputs import Prediction
 from densedistill.distill.taps import Tapped
 
@@ -104,6 +105,7 @@ class PreparedTeacher:
         settings: dict[str, object] = {}
         if backend == "inductor":
             settings = {"mode": "reduce-overhead"} if example.is_cuda else {"options": {"freezing": True}}
+        allow_networks()
         compiled = torch.compile(self._asking, dynamic=False, backend=backend, **settings)  # type: ignore[call-overload]
         try:
             shares = deviations(_run(compiled, example, replayed=example.is_cuda), self._reference.expected)

@@ -24,11 +24,14 @@ def meeting_taps(length: int, kernel: int, stride: int, padding: int, dilation: 
 
 
 def guard_padding_taps(network: nn.Module, batch: Batch) -> list[RemovableHandle]:
-    """Zero the gradient of every tap that meets only padding at `batch`'s size; returns handles that undo it."""
+    """Zero the gradient of every tap that meets only padding at `batch`'s size; returns handles that undo it.
+
+    A convolution that is used on maps of several sizes keeps what any of them meets.
+    """
     sizes = _input_sizes(network, batch)
     handles = []
-    for convolution, (height, width) in sizes.items():
-        mask = _mask(convolution, height, width)
+    for convolution, met in sizes.items():
+        mask = torch.stack([_mask(convolution, height, width) for height, width in sorted(met)]).any(dim=0)
         if not mask.all():
             keep = _keeping(mask.to(convolution.weight.device))
             handles.append(convolution.weight.register_hook(keep))  # type: ignore[no-untyped-call]
@@ -36,12 +39,12 @@ def guard_padding_taps(network: nn.Module, batch: Batch) -> list[RemovableHandle
 
 
 @torch.no_grad()
-def _input_sizes(network: nn.Module, batch: Batch) -> dict[nn.Conv2d, tuple[int, int]]:
-    sizes: dict[nn.Conv2d, tuple[int, int]] = {}
+def _input_sizes(network: nn.Module, batch: Batch) -> dict[nn.Conv2d, set[tuple[int, int]]]:
+    sizes: dict[nn.Conv2d, set[tuple[int, int]]] = {}
 
     def note(module: nn.Module, inputs: Sequence[Tensor]) -> None:
         if isinstance(module, nn.Conv2d):
-            sizes[module] = (int(inputs[0].shape[-2]), int(inputs[0].shape[-1]))
+            sizes.setdefault(module, set()).add((int(inputs[0].shape[-2]), int(inputs[0].shape[-1])))
 
     hooks = [module.register_forward_pre_hook(note) for module in network.modules() if isinstance(module, nn.Conv2d)]
     training = network.training

@@ -49,3 +49,23 @@ def test_the_guard_drops_what_padding_taps_are_given_and_nothing_else() -> None:
     assert convolution.weight.grad[..., 1, 1].isnan().all()
     assert len(handles) == 1
     assert convolution.training
+
+
+def test_a_convolution_on_maps_of_several_sizes_keeps_what_any_of_them_meets() -> None:
+    class Shared(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.head = nn.Conv2d(2, 3, 3, padding=1)
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.head(images).mean() + self.head(images.mean(dim=(2, 3), keepdim=True)).mean()
+
+    torch.manual_seed(0)
+    network, images = Shared(), torch.randn(2, 2, 8, 8)
+    network(images).backward()
+    assert network.head.weight.grad is not None
+    right = network.head.weight.grad.clone()
+    network.zero_grad()
+    guard_padding_taps(network, {"input": images})
+    network(images).backward()
+    assert torch.equal(network.head.weight.grad, right)

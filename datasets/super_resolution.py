@@ -32,6 +32,8 @@ from densedistill.datasets.sr_sources import (
 
 _VAL_IMAGES = 8
 _LONGEST_PHOTO = 800
+HELD_OUT = "held-out"
+"""The test set of images that were held out of training."""
 _TEST = "test "
 """How the names of test parts begin."""
 
@@ -170,7 +172,7 @@ def _load_folders(options: SuperResolutionData) -> TaskData:
         tests = _find_tests(root, names, options)
     else:
         kept, held = hold_out(kept, count, options.split_seed, stream="test")
-        tests = {"held-out": held}
+        tests = {HELD_OUT: held}
         notes.append(f"no test folder: {count} more images held out of train for test")
     if len(large) < len(found):
         notes.append(f"{len(found) - len(large)} images smaller than a patch of {options.hr_patch} left out")

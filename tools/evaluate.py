@@ -29,7 +29,11 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--arm", metavar="NAME", help="arm of the run (default: the last distilled generation)")
     command.add_argument("--task", metavar="NAME", help="the task of --predictions: sr, edges")
     command.add_argument("--data", metavar="NAME", help="a test set of the run, or another data set")
-    command.add_argument("--data-root", metavar="DIR", help="where the data lies (also DENSEDISTILL_DATA)")
+    command.add_argument(
+        "--data-root",
+        metavar="DIR",
+        help="where the data lies (also DENSEDISTILL_DATA); without --data it is the run's own data, moved there",
+    )
     command.add_argument("--split", choices=("test", "val"), default="test")
     command.add_argument(
         "--tta",

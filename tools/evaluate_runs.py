@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from pydantic import BaseModel
 from densedistill.datasets.base import TaskData as LoadedData
 from densedistill.datasets.classification import ClassificationData, input_sizes
 from densedistill.datasets.dense import DenseTrain
-from densedistill.datasets.super_resolution import SuperResolutionData, super_resolution_tests
+from densedistill.datasets.super_resolution import HELD_OUT, SuperResolutionData, super_resolution_tests
 from densedistill.distill.data import EvalSet, TaskData
-from densedistill.distill.errors import RequestError
+from densedistill.distill.errors import RequestError, unknown_name
 from densedistill.distill.evaluation import Evaluation
 from densedistill.distill.evaluation import evaluate as score
 from densedistill.distill.metrics import Curved, Metric
@@ -47,7 +48,7 @@ def rescore(options: argparse.Namespace) -> dict[str, Any]:
     data, data_options = _data(arm, options)
     data_options = _with_nms(data_options, options.nms, spec)
     check_classes(arm, data)
-    name, images = _images(data, options)
+    name, images = _images(data, options, spec.datasets)
     say(f"{arm.name} ({arm.record['network']}) on {options.split} of {name}, in fp32 on {device}")
     network = arm.on(device)
 
@@ -91,31 +92,62 @@ def _with_nms(data_options: BaseModel, nms: bool | None, spec: TaskSpec) -> Base
 
 def _data(arm: FinishedArm, options: argparse.Namespace) -> tuple[TaskData, BaseModel]:
     """The run's own data, or the one that was asked for, with its options."""
-    own = {arm.recorded_data.get("name"), *arm.recorded_data.get("tests", ())}
+    own = {arm.recorded_data.get("name"), *_own_tests(arm)}
     if options.data_root is None and (options.data is None or options.data in own):
-        data = arm.own_data()
-        if data.fingerprint != arm.recorded_data.get("fingerprint", data.fingerprint):
-            say("the data has changed since the run: its fingerprint is another one")
-        return data, arm.resolved.options
+        return _unless_changed(arm, arm.own_data()), arm.resolved.options
     chosen = other_options(arm, options.data, options.data_root)
-    if options.split == "test" and isinstance(chosen, SuperResolutionData):
+    moved = options.data_root is not None and _moved(arm, options.data)
+    # What a run held out for its test is found again by the split of all its images alone.
+    split_again = moved and HELD_OUT in _own_tests(arm)
+    if options.split == "test" and isinstance(chosen, SuperResolutionData) and not split_again:
         return _tests_alone(chosen), chosen
-    return arm.seen(arm.resolved.spec.load_data(chosen)), chosen
+    data = arm.seen(arm.resolved.spec.load_data(chosen))
+    return (_unless_changed(arm, data) if moved else data), chosen
+
+
+def _own_tests(arm: FinishedArm) -> tuple[str, ...]:
+    """The names of the run's test sets."""
+    return tuple(arm.recorded_data.get("tests", ()))
+
+
+def _moved(arm: FinishedArm, name: str | None) -> bool:
+    """Whether `name`, beside a root, is of the run's own data, which then lies there; else it is of other data."""
+    return name is None or (name in _own_tests(arm) and name != arm.recorded_data.get("name"))
+
+
+def _unless_changed(arm: FinishedArm, data: TaskData) -> TaskData:
+    """`data`, which is to be the run's own; that it is not is said."""
+    if data.fingerprint != arm.recorded_data.get("fingerprint", data.fingerprint):
+        say("the data has changed since the run: its fingerprint is another one")
+    return data
 
 
 def other_options(arm: FinishedArm, name: str | None, root: str | None) -> BaseModel:
     """The run's data options with another data set, or with the run's own data set at another place.
 
+    A root alone says that the data was moved, and so does a root with the name of one of the run's test sets: which
+    images are chosen stays as it was. A root with the name of a data set is another one, if it be of the run's kind.
+
     Raises:
         RequestError: the task has no such data set.
     """
     values = dict(arm.resolved.config.data)
-    if name is not None and name != values.get("name"):
-        values = {key: value for key, value in values.items() if key not in WHICH_IMAGES} | {"name": name}
+    own = values.get("name")
+    if name is not None and (root is None or not _moved(arm, name)):
+        values = {key: value for key, value in values.items() if key not in WHICH_IMAGES}
+        values["name"] = _data_set(arm, name, root)
+    if values.get("name") != own:
         values |= _trained_at(arm.resolved.options)
     if root is not None:
         values["root"] = str(Path(root).absolute())
     return validated(type(arm.resolved.options), values, "data")
+
+
+def _data_set(arm: FinishedArm, name: str, root: str | None) -> str:
+    """The data set that `name` belongs to: for super-resolution it may be a test set below `root`."""
+    task = arm.resolved
+    below = isinstance(task.options, SuperResolutionData) and root is not None and name not in task.spec.datasets
+    return "folder" if below else name
 
 
 def _trained_at(options: BaseModel) -> dict[str, int]:
@@ -138,12 +170,23 @@ def _tests_alone(options: SuperResolutionData) -> LoadedData:
     )
 
 
-def _images(data: TaskData, options: argparse.Namespace) -> tuple[str, EvalSet]:
-    """The images to score and their name: the named test set, else the first one."""
+def _images(data: TaskData, options: argparse.Namespace, datasets: Sequence[str]) -> tuple[str, EvalSet]:
+    """The images to score and their name: the named test set, or the first one of the data set that was named.
+
+    Args:
+        data: what was loaded.
+        options: the command line.
+        datasets: names that the task's data sets have.
+
+    Raises:
+        RequestError: there is no such test set.
+    """
     if options.split == "val":
         return data.name, data.val
     if options.data in data.tests:
         return options.data, data.tests[options.data]
+    if options.data not in (None, data.name, *datasets):
+        raise RequestError(unknown_name("test set", options.data, {*data.tests, *datasets}))
     if not data.tests:
         raise RequestError(f"data '{data.name}' has no test images: give --split val.")
     name, *others = data.tests

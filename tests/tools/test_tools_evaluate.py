@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from densedistill.datasets.bicubic import imresize_8bit
 from densedistill.datasets.classification import ClassificationData, input_sizes
 from densedistill.datasets.dense import DenseEval, DenseTrain
 from densedistill.datasets.pixels import read_rgb
+from densedistill.datasets.super_resolution import SuperResolutionData
 from densedistill.distill import load_student
 from densedistill.distill.errors import RequestError
 from densedistill.tasks import get
 from densedistill.tasks.request import RunRequest
-from densedistill.tools import evaluate, evaluate_actions
+from densedistill.tools import evaluate, evaluate_actions, evaluate_runs
 from densedistill.tools.evaluate_runs import other_options
-from densedistill.tools.finished import as_trained, kind_of_views, open_arm
+from densedistill.tools.finished import FinishedArm, as_trained, kind_of_views, open_arm
 
 Capture = pytest.CaptureFixture[str]
 
@@ -145,6 +147,54 @@ def test_a_folder_of_images_is_scored_whole(sr_run: Path, tmp_path: Path, capsys
     rounded = (output[0].permute(1, 2, 0).clamp(0, 1) * 255).round().numpy().astype(np.float64)
     error = np.square(rounded - truth.astype(np.float64))[4:-4, 4:-4].mean()
     assert found["per_image"]["image1"]["psnr_rgb"] == pytest.approx(10 * math.log10(255**2 / error), abs=0.02)
+
+
+def folder_arm(sr_run: Path, root: Path, scored_on: Sequence[str], **data: object) -> FinishedArm:
+    """The run's student as if it had been trained on folders below `root`, and scored on these."""
+    settings = [(f"data.{key}", value) for key, value in data.items()]
+    request = RunRequest(task="sr", data="folder", data_root=root, settings=settings)
+    recorded = {"name": "folder", "tests": dict.fromkeys(scored_on, 3)}
+    return dataclasses.replace(open_arm(sr_run, None), resolved=request.resolve(), recorded_data=recorded)
+
+
+def test_a_root_says_where_the_run_s_data_lies_or_other_data(sr_run: Path, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    arm = folder_arm(sr_run, old, ["set5", "urban"], tests=["set5", "urban"], limit=3)
+    for name in (None, "set5", "urban"):
+        moved = other_options(arm, name, str(new))
+        assert isinstance(moved, SuperResolutionData)
+        assert (moved.name, moved.root, moved.tests, moved.limit) == ("folder", new, ("set5", "urban"), 3)
+    for name in ("folder", "b100"):
+        other = other_options(arm, name, str(new))
+        assert isinstance(other, SuperResolutionData)
+        assert (other.name, other.root, other.tests, other.limit) == ("folder", new, (), None)
+
+
+def test_what_a_run_held_out_is_found_again_where_its_data_was_moved(
+    sr_run: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in range(6):
+        picture(tmp_path / "mine" / f"image{place}.png", 48, 48, seed=place)
+    arm = folder_arm(sr_run, tmp_path / "old", ["held-out"], val=2, hr_patch=32)
+    monkeypatch.setattr(evaluate_runs, "open_arm", lambda _run, _arm: arm)
+    words = ["--run", str(sr_run), "--data-root", str(tmp_path / "mine")]
+    found = scored(words, capsys)
+    assert (found["data"], found["images"]) == ("held-out", 2)
+    assert scored([*words, "--data", "held-out"], capsys)["per_image"] == found["per_image"]
+    assert scored([*words, "--data", "folder"], capsys)["images"] == 6
+
+
+def test_the_named_sets_of_a_root_are_scored_by_name(sr_run: Path, tmp_path: Path, capsys: Capture) -> None:
+    for folder, count in (("Set5", 2), ("B100", 3)):
+        for place in range(count):
+            picture(tmp_path / "sr" / folder / f"image{place}.png", 48, 48, seed=place)
+    words = ["--run", str(sr_run), "--data-root", str(tmp_path)]
+    assert evaluate.main([*words, "--data", "folder"]) == 0
+    assert "scoring set5; --data scores b100" in capsys.readouterr().err
+    found = scored([*words, "--data", "b100"], capsys)
+    assert (found["data"], found["images"]) == ("b100", 3)
+    message = refusal([*words, "--data", "b10"], capsys)
+    assert "Did you mean 'b100'? Choose one of: b100, folder, photos, set5" in message
 
 
 def test_changed_data_is_said(sr_run: Path, tmp_path: Path, capsys: Capture) -> None:

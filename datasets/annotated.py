@@ -8,13 +8,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
-from densedistill.datasets.base import EvalSet
+from densedistill.datasets.base import EvalSet, TaskData
 from densedistill.datasets.bsds import Split
-from densedistill.datasets.dense import IMAGENET_MEAN, IMAGENET_STD, TargetKind
+from densedistill.datasets.dense import IMAGENET_MEAN, IMAGENET_STD, DenseTrain, TargetKind
 from densedistill.datasets.dense_files import AnnotatedFile, annotated_file, filling_a_view, in_order_of_shape
 from densedistill.datasets.dense_pairs import HeldPairs, PairFiles, Pairs, Planes, held_where_they_fit
 from densedistill.datasets.dense_workers import dense_eval
-from densedistill.datasets.pairs import find_pairs
+from densedistill.datasets.pairs import find_pairs, find_test_pairs
 from densedistill.datasets.roots import data_root
 
 PARTS: tuple[Split, ...] = ("train", "val", "test")
@@ -109,6 +109,42 @@ def split_on_disk(
     )
 
 
+def tests_on_disk(
+    found: Sequence[AnnotatedFile], files_of: Callable[[Split, Sequence[AnnotatedFile]], PairFiles], data: AnnotatedData
+) -> AnnotatedSplit:
+    """Test images alone, in order of their shape; no view has to fit into them, and nothing is held out.
+
+    Args:
+        found: every image.
+        files_of: as in `split_on_disk`.
+        data: the options.
+
+    Raises:
+        DataError: a file to be held in memory cannot be read.
+    """
+    chosen = in_order_of_shape(found)
+    pairs, where = held_where_they_fit({"test": files_of("test", chosen)}, data.memory_budget_mb)
+    return AnnotatedSplit(pairs=pairs, ids={"test": [file.name for file in chosen]}, entries={}, notes=where)
+
+
+def untrained(
+    name: str, split: AnnotatedSplit, workers: int, target_kind: TargetKind, classes: tuple[str, ...] = ()
+) -> TaskData:
+    """Data of which nothing is trained on: its test images, in place of validation's as well."""
+    images = split.evaluation("test", workers, target_kind)
+    return TaskData(
+        name=name,
+        train=DenseTrain(inputs=(), targets=(), crop=1),
+        val=images,
+        tests={name: images},
+        fingerprint="",
+        notes=split.notes,
+        classes=classes,
+        input_mean=IMAGENET_MEAN,
+        input_std=IMAGENET_STD,
+    )
+
+
 def split_of_collages(
     make: Callable[[Split, int], tuple[Sequence[str], Sequence[tuple[bytes, Planes]]]], options: AnnotatedData
 ) -> tuple[AnnotatedSplit, Mapping[str, Sequence[str]]]:
@@ -145,6 +181,16 @@ def paired_files(options: AnnotatedData) -> tuple[Found, tuple[str, ...]]:
         for part, pairs in (("train", split.train), ("val", split.val), ("test", split.test))
     }
     return parts, split.notes
+
+
+def paired_tests(options: AnnotatedData) -> tuple[list[AnnotatedFile], tuple[str, ...]]:
+    """The images and masks below `options.root` that are tested on where nothing is trained, and which those are.
+
+    Raises:
+        DataError: as `paired_files`.
+    """
+    pairs, note = find_test_pairs(data_root(options.root, options.name))
+    return [annotated_file(pair.name, pair.source, pair.target) for pair in pairs[: options.limit]], (note,)
 
 
 def limit_notes(options: AnnotatedData) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -15,8 +16,11 @@ from densedistill.datasets.annotated import (
     Found,
     limit_notes,
     paired_files,
+    paired_tests,
     split_of_collages,
     split_on_disk,
+    tests_on_disk,
+    untrained,
 )
 from densedistill.datasets.base import DataError, TaskData
 from densedistill.datasets.bsds import Split, bsds_images, read_annotations
@@ -30,7 +34,15 @@ from densedistill.datasets.dense_workers import dense_train
 from densedistill.datasets.holdout import fingerprint
 from densedistill.datasets.roots import data_root
 
-__all__ = ["Consensus", "EdgeData", "agree", "bsds_annotations", "load_edges"]
+_RULES: Mapping[Consensus, str] = {
+    "majority": "at least half of the annotators at the very pixel",
+    "any": "any annotator",
+    "soft": "the share of annotators",
+}
+_EVALUATION_TRUTH = f"evaluation truth: {_RULES['majority']}"
+_MASKS = "masks: a grey level is the share of annotators, boundary from 128 on"
+
+__all__ = ["Consensus", "EdgeData", "agree", "bsds_annotations", "load_edge_tests", "load_edges"]
 
 
 class EdgeData(AnnotatedData):
@@ -88,6 +100,25 @@ def load_edges(options: EdgeData) -> TaskData:
     )
 
 
+def load_edge_tests(options: EdgeData) -> TaskData:
+    """The test images alone, for an arm that was trained elsewhere: `pairs` without a test folder are taken whole.
+
+    Raises:
+        DataError: data are missing or unreadable, or a mask does not fit its image.
+    """
+    if options.name == "collage":
+        return load_edges(options)
+    if options.name == "bsds500":
+        found = _bsds_part(options, "test")
+        notes: tuple[str, ...] = (_EVALUATION_TRUTH,)
+    else:
+        found, which = paired_tests(options)
+        notes = (_MASKS, *which)
+    split = tests_on_disk(found, functools.partial(_edge_files, options), options)
+    split = replace(split, notes=(*notes, *limit_notes(options), *split.notes))
+    return untrained(options.name, split, options.workers, "shares")
+
+
 def bsds_annotations(options: EdgeData, part: Split, names: Sequence[str]) -> Callable[[int], np.ndarray]:
     """Place of an image in `names` -> what each annotator of it drew, (n, H, W) uint8, 1 on a boundary.
 
@@ -117,29 +148,25 @@ def _collages(options: EdgeData) -> AnnotatedSplit:
 
 
 def _on_disk(options: EdgeData) -> AnnotatedSplit:
-    def files_of(part: Split, files: Sequence[AnnotatedFile]) -> EdgeFiles:
-        return EdgeFiles(files=tuple(files), consensus=options.truth(part), side=options.resized(part))
-
     found, notes = _bsds(options) if options.name == "bsds500" else _pairs(options)
-    split = split_on_disk(found, files_of, options)
+    split = split_on_disk(found, functools.partial(_edge_files, options), options)
     return replace(split, notes=(*notes, *limit_notes(options), *split.notes))
 
 
+def _edge_files(options: EdgeData, part: Split, files: Sequence[AnnotatedFile]) -> EdgeFiles:
+    return EdgeFiles(files=tuple(files), consensus=options.truth(part), side=options.resized(part))
+
+
 def _bsds(options: EdgeData) -> tuple[Found, tuple[str, ...]]:
-    root = data_root(options.root, options.name)
-    rules = {
-        "majority": "at least half of the annotators at the very pixel",
-        "any": "any annotator",
-        "soft": "the share of annotators",
-    }
-    parts: dict[str, list[AnnotatedFile]] = {
-        part: [annotated_file(one.name, one.image, one.annotation) for one in bsds_images(root, part)[: options.limit]]
-        for part in PARTS
-    }
-    return parts, (f"training truth: {rules[options.consensus]}; evaluation truth: {rules['majority']}",)
+    parts: Found = {part: _bsds_part(options, part) for part in PARTS}
+    return parts, (f"training truth: {_RULES[options.consensus]}; {_EVALUATION_TRUTH}",)
+
+
+def _bsds_part(options: EdgeData, part: Split) -> list[AnnotatedFile]:
+    found = bsds_images(data_root(options.root, options.name), part)[: options.limit]
+    return [annotated_file(one.name, one.image, one.annotation) for one in found]
 
 
 def _pairs(options: EdgeData) -> tuple[Found, tuple[str, ...]]:
     parts, notes = paired_files(options)
-    masks = f"masks: a grey level is the share of annotators, boundary from 128 on ({options.consensus} in training)"
-    return parts, (masks, *notes)
+    return parts, (f"{_MASKS} ({options.consensus} in training)", *notes)

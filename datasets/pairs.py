@@ -60,6 +60,18 @@ def find_pairs(
     return PairSplit(train=train, val=val, test=test, notes=tuple(notes))
 
 
+def find_test_pairs(root: Path, *, sources: str = "images", targets: str = "masks") -> tuple[list[Pair], str]:
+    """Pairs below `root` to test on where nothing is trained: its part `test`, else all of the pool that a training
+    would hold its test out of; and a note that says which.
+
+    Raises:
+        DataError: a folder is missing or empty, or a file has no partner.
+    """
+    place = next((part for part in ("test", "train") if (root / sources / part).is_dir()), ".")
+    pairs = _part(root / sources / place, root / targets / place)
+    return pairs, f"test: all {len(pairs)} pairs of {root / sources / place}"
+
+
 def _optional(root: Path, sources: str, targets: str, part: str) -> list[Pair] | None:
     folder = root / sources / part
     return _part(folder, root / targets / part) if folder.is_dir() else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
@@ -14,8 +15,11 @@ from densedistill.datasets.annotated import (
     AnnotatedSplit,
     limit_notes,
     paired_files,
+    paired_tests,
     split_of_collages,
     split_on_disk,
+    tests_on_disk,
+    untrained,
 )
 from densedistill.datasets.base import TaskData
 from densedistill.datasets.bsds import Split
@@ -75,6 +79,22 @@ def load_segmentation(options: SegmentationData) -> TaskData:
     )
 
 
+def load_segmentation_tests(options: SegmentationData) -> TaskData:
+    """The test images alone, for an arm that was trained elsewhere: `pairs` without a test folder are taken whole.
+
+    Raises:
+        DataError: data are missing or unreadable, or a mask does not fit its image or holds numbers that are no
+            classes.
+    """
+    if options.name == "collage":
+        return load_segmentation(options)
+    found, notes = paired_tests(options)
+    classes, counted = _classes(found, options, "test")
+    split = tests_on_disk(found, functools.partial(_class_files, options, classes), options)
+    split = replace(split, notes=(counted, *notes, *limit_notes(options), *split.notes))
+    return untrained(options.name, split, options.workers, "classes", _numbers(classes))
+
+
 def _collages(options: SegmentationData) -> tuple[AnnotatedSplit, tuple[str, ...]]:
     """The parts, and the names of the classes."""
     materials = options.collage_labels == "material"
@@ -97,19 +117,23 @@ def _collages(options: SegmentationData) -> tuple[AnnotatedSplit, tuple[str, ...
 def _on_disk(options: SegmentationData) -> tuple[AnnotatedSplit, tuple[str, ...]]:
     """The parts, and the names of the classes: their numbers."""
     found, notes = paired_files(options)
-    classes, counted = _classes(found["train"], options)
-
-    def files_of(part: Split, files: Sequence[AnnotatedFile]) -> ClassFiles:
-        return ClassFiles(files=tuple(files), classes=classes, side=options.resized(part))
-
-    split = split_on_disk(found, files_of, options)
+    classes, counted = _classes(found["train"], options, "training")
+    split = split_on_disk(found, functools.partial(_class_files, options, classes), options)
     told = (counted, *notes, *limit_notes(options), *split.notes)
-    return replace(split, notes=told), tuple(str(number) for number in range(classes))
+    return replace(split, notes=told), _numbers(classes)
 
 
-def _classes(files: Sequence[AnnotatedFile], options: SegmentationData) -> tuple[int, str]:
+def _class_files(options: SegmentationData, classes: int, part: Split, files: Sequence[AnnotatedFile]) -> ClassFiles:
+    return ClassFiles(files=tuple(files), classes=classes, side=options.resized(part))
+
+
+def _numbers(classes: int) -> tuple[str, ...]:
+    return tuple(str(number) for number in range(classes))
+
+
+def _classes(files: Sequence[AnnotatedFile], options: SegmentationData, which: str) -> tuple[int, str]:
     """How many classes there are, and where that is known from."""
     given = options.classes
     classes = count_classes(files) if given is None else given
-    known = f"the largest number in the {len(files)} training masks" if given is None else "as given"
+    known = f"the largest number in the {len(files)} {which} masks" if given is None else "as given"
     return classes, f"{classes} classes (0 to {classes - 1}, {known}); {IGNORED} marks pixels without one"

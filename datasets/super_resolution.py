@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from densedistill.datasets.base import DataError, EvalSet, TaskData
 from densedistill.datasets.bicubic import imresize_8bit
+from densedistill.datasets.dense import DenseTrain
 from densedistill.datasets.dense_grid import grid_notes
 from densedistill.datasets.dense_pairs import HeldPairs, Pairs, held_where_they_fit
 from densedistill.datasets.dense_sr import SuperResolutionFiles, degraded_pair, high_size, super_resolution_files
@@ -112,19 +113,42 @@ def load_super_resolution(options: SuperResolutionData) -> TaskData:
     return _load_photos(options) if options.name == "photos" else _load_folders(options)
 
 
-def super_resolution_tests(options: SuperResolutionData) -> dict[str, EvalSet]:
+def super_resolution_tests(options: SuperResolutionData) -> Mapping[str, EvalSet]:
     """The test sets alone, by name, without training data; a root that holds images itself is one set.
 
     Raises:
         DataError: as `load_super_resolution`.
     """
+    return load_super_resolution_tests(options).tests
+
+
+def load_super_resolution_tests(options: SuperResolutionData) -> TaskData:
+    """`super_resolution_tests`, in place of validation as well, and what a reader of their figures must know.
+
+    Raises:
+        DataError: as `load_super_resolution`.
+    """
+    described = f"degradation: {options.degradation.describe(options.scale)}"
     if options.name == "photos":
-        return {"photos": _photo_part("test", options).evaluation(options)}
+        return _untrained("photos", {"photos": _photo_part("test", options).evaluation(options)}, (described,))
     root = data_root(options.root, "folder")
     found = _find_tests(root, options.tests or default_tests(root) or (".",), options)
     files = {label: _files(images, options) for label, images in found.items()}
-    pairs, _ = held_where_they_fit(files, options.memory_budget_mb)
-    return {label: _part(files[label], pairs[label]).evaluation(options) for label in found}
+    pairs, where = held_where_they_fit(files, options.memory_budget_mb)
+    tests = {label: _part(files[label], pairs[label]).evaluation(options) for label in found}
+    notes = (described, _published_note(found), *_cropped_notes(files.values(), options.scale), *where)
+    return _untrained("folder", tests, notes)
+
+
+def _untrained(name: str, tests: Mapping[str, EvalSet], notes: tuple[str, ...]) -> TaskData:
+    return TaskData(
+        name=name,
+        train=DenseTrain(inputs=(), targets=(), crop=1),
+        val=next(iter(tests.values())),
+        tests=tests,
+        fingerprint="",
+        notes=notes,
+    )
 
 
 def _load_photos(options: SuperResolutionData) -> TaskData:
@@ -176,8 +200,7 @@ def _load_folders(options: SuperResolutionData) -> TaskData:
         notes.append(f"no test folder: {count} more images held out of train for test")
     if len(large) < len(found):
         notes.append(f"{len(found) - len(large)} images smaller than a patch of {options.hr_patch} left out")
-    given = [label for label, images in tests.items() if any(image.low for image in images)]
-    notes.append(f"test inputs: published for {', '.join(given) or 'none'}, made by the suite for all others")
+    notes.append(_published_note(tests))
     chosen = {"train": kept, "val": val, **{f"{_TEST}{label}": images for label, images in tests.items()}}
     files = {part: _files(images, options) for part, images in chosen.items()}
     notes += _cropped_notes(files.values(), options.scale)
@@ -186,6 +209,11 @@ def _load_folders(options: SuperResolutionData) -> TaskData:
     pairs, where = held_where_they_fit(files, options.memory_budget_mb)
     parts = {part: replace(images, pairs=pairs[part]) for part, images in listed.items()}
     return _task_data("folder", parts, (*notes, *where), options)
+
+
+def _published_note(tests: Mapping[str, Sequence[HrImage]]) -> str:
+    given = [label for label, images in tests.items() if any(image.low for image in images)]
+    return f"test inputs: published for {', '.join(given) or 'none'}, made by the suite for all others"
 
 
 def _cropped_notes(parts: Collection[SuperResolutionFiles], scale: int) -> list[str]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from densedistill.datasets.pixels import read_rgb, to_planes
@@ -15,7 +17,7 @@ from densedistill.distill.errors import RequestError
 from densedistill.distill.metrics import ImageQuality
 from densedistill.tools.evaluate_files import require_all
 from densedistill.tools.evaluate_output import document
-from densedistill.tools.messages import bar
+from densedistill.tools.messages import bar, say
 
 
 def score_super_resolution(options: argparse.Namespace) -> dict[str, Any]:
@@ -39,17 +41,31 @@ def score_super_resolution(options: argparse.Namespace) -> dict[str, Any]:
     truths = find_images(root, "." if name == "folder" else name)
     names = [truth.name for truth in truths]
     files = require_all(Path(options.predictions), names)
+    cropped = 0
     with bar("scoring", len(truths)) as progress:
         for truth, file in zip(truths, files, strict=True):
-            prediction, target = _pair(file, truth, scale)
-            metric.update(prediction, {"target": target})
+            pair = _pair(file, truth, scale)
+            metric.update(pair.prediction, {"target": pair.target})
+            cropped += pair.cropped
             progress.step()
+    if cropped:
+        say(f"{cropped} of {len(truths)} true images are cropped at the bottom and right to their predictions' size")
     per_image = dict(zip(names, metric.per_image(), strict=True))
     return document("sr", name, len(names), metric.compute(), per_image)
 
 
-def _pair(path: Path, truth: HrImage, scale: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Prediction and truth, both (1, 3, H, W) in [0, 1]; the truth is cropped top-left to the prediction's size.
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """What is compared, both (1, 3, H, W) in [0, 1]."""
+
+    prediction: torch.Tensor
+    target: torch.Tensor
+    cropped: bool
+    """Whether the target is less than the true image."""
+
+
+def _pair(path: Path, truth: HrImage, scale: int) -> _Pair:
+    """Prediction and truth; the truth is cropped top-left to the prediction's size.
 
     Raises:
         RequestError: the sizes differ by more than what reducing by `scale` drops.
@@ -63,5 +79,9 @@ def _pair(path: Path, truth: HrImage, scale: int) -> tuple[torch.Tensor, torch.T
             f"prediction '{path}' has {width}x{height} pixels and its true image {full_width}x{full_height}: give "
             f"images of the true size, less the last {scale - 1} rows and columns at most."
         )
-    pair = (torch.from_numpy(to_planes(pixels))[None].float() / 255 for pixels in (prediction, target[:height, :width]))
-    return next(pair), next(pair)
+    cropped = (height, width) != (full_height, full_width)
+    return _Pair(_unit_range(prediction), _unit_range(target[:height, :width]), cropped)
+
+
+def _unit_range(pixels: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(to_planes(pixels))[None].float() / 255

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel
 
-from densedistill.datasets.base import TaskData as LoadedData
 from densedistill.datasets.classification import ClassificationData, input_sizes
-from densedistill.datasets.dense import DenseTrain
-from densedistill.datasets.super_resolution import HELD_OUT, SuperResolutionData, super_resolution_tests
+from densedistill.datasets.edges import load_edge_tests, load_edges
+from densedistill.datasets.roots import ROOT_VARIABLE
+from densedistill.datasets.segmentation import SegmentationData, load_segmentation, load_segmentation_tests
+from densedistill.datasets.super_resolution import (
+    HELD_OUT,
+    SuperResolutionData,
+    load_super_resolution,
+    load_super_resolution_tests,
+)
 from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.errors import RequestError, unknown_name
 from densedistill.distill.evaluation import Evaluation
@@ -29,6 +36,14 @@ from densedistill.tools.messages import say
 
 WHICH_IMAGES = frozenset({"root", "train", "val", "tests", "val_size", "limit"})
 """Data options that choose images: they belong to one data set. All others say how any image is prepared."""
+
+TESTS_ALONE: Mapping[Callable[[Any], TaskData], Callable[[Any], TaskData]] = {
+    load_super_resolution: load_super_resolution_tests,
+    load_edges: load_edge_tests,
+    load_segmentation: load_segmentation_tests,
+}
+"""What loads a task's data, and what loads its test images alone: a folder to be scored is scored whole, whatever its
+images' sizes are, and nothing of it is held out."""
 
 
 def rescore(options: argparse.Namespace) -> dict[str, Any]:
@@ -96,13 +111,17 @@ def _data(arm: FinishedArm, options: argparse.Namespace) -> tuple[TaskData, Base
     if options.data_root is None and (options.data is None or options.data in own):
         return _unless_changed(arm, arm.own_data()), arm.resolved.options
     chosen = other_options(arm, options.data, options.data_root)
-    moved = options.data_root is not None and _moved(arm, options.data)
-    # What a run held out for its test is found again by the split of all its images alone.
-    split_again = moved and HELD_OUT in _own_tests(arm)
-    if options.split == "test" and isinstance(chosen, SuperResolutionData) and not split_again:
-        return _tests_alone(chosen), chosen
-    data = arm.seen(arm.resolved.spec.load_data(chosen))
-    return (_unless_changed(arm, data) if moved else data), chosen
+    moved = options.data_root is not None and _moved(arm, options.data, options.data_root)
+    load = arm.resolved.spec.load_data
+    if options.split == "test" and load in TESTS_ALONE and not (moved and _split_again(arm)):
+        data = TESTS_ALONE[load](chosen)
+    else:
+        data = arm.seen(load(chosen))
+        if moved:
+            _unless_changed(arm, data)
+    for note in data.notes:
+        say(note)
+    return data, chosen
 
 
 def _own_tests(arm: FinishedArm) -> tuple[str, ...]:
@@ -110,9 +129,23 @@ def _own_tests(arm: FinishedArm) -> tuple[str, ...]:
     return tuple(arm.recorded_data.get("tests", ()))
 
 
-def _moved(arm: FinishedArm, name: str | None) -> bool:
-    """Whether `name`, beside a root, is of the run's own data, which then lies there; else it is of other data."""
-    return name is None or (name in _own_tests(arm) and name != arm.recorded_data.get("name"))
+def _moved(arm: FinishedArm, name: str | None, root: str) -> bool:
+    """Whether `name` below `root` is the run's own data, which then lies there; else it is other data.
+
+    The run's data set by its name, at its own place, is no other data: its training images are to be left out.
+    """
+    if name is None or name != arm.resolved.config.data.get("name"):
+        return name is None or name in _own_tests(arm)
+    own_root = arm.resolved.config.data.get("root") or os.environ.get(ROOT_VARIABLE)
+    return own_root is not None and Path(own_root).expanduser().resolve() == Path(root).resolve()
+
+
+def _split_again(arm: FinishedArm) -> bool:
+    """Whether the run's own test images, moved, are found by the split of all its images alone.
+
+    Those of super-resolution lie in folders of their own, but for what was held out.
+    """
+    return not isinstance(arm.resolved.options, SuperResolutionData) or HELD_OUT in _own_tests(arm)
 
 
 def _unless_changed(arm: FinishedArm, data: TaskData) -> TaskData:
@@ -126,18 +159,21 @@ def other_options(arm: FinishedArm, name: str | None, root: str | None) -> BaseM
     """The run's data options with another data set, or with the run's own data set at another place.
 
     A root alone says that the data was moved, and so does a root with the name of one of the run's test sets: which
-    images are chosen stays as it was. A root with the name of a data set is another one, if it be of the run's kind.
+    images are chosen stays as it was. A root with the name of a data set is other data, also of the run's own kind.
 
     Raises:
         RequestError: the task has no such data set.
     """
     values = dict(arm.resolved.config.data)
     own = values.get("name")
-    if name is not None and (root is None or not _moved(arm, name)):
+    if name is not None and (root is None or not _moved(arm, name, root)):
         values = {key: value for key, value in values.items() if key not in WHICH_IMAGES}
         values["name"] = _data_set(arm, name, root)
     if values.get("name") != own:
         values |= _trained_at(arm.resolved.options)
+    if isinstance(arm.resolved.options, SegmentationData) and values.get("classes") is None:
+        # Not as many as the other images happen to show.
+        values["classes"] = len(arm.record["classes"])
     if root is not None:
         values["root"] = str(Path(root).absolute())
     return validated(type(arm.resolved.options), values, "data")
@@ -156,18 +192,6 @@ def _trained_at(options: BaseModel) -> dict[str, int]:
         return {}
     sizes = input_sizes(options)
     return {"input_size": sizes.student, "teacher_size": sizes.teacher}
-
-
-def _tests_alone(options: SuperResolutionData) -> LoadedData:
-    """Test sets without training images: a folder to be scored is scored whole, and nothing of it held out."""
-    tests = super_resolution_tests(options)
-    return LoadedData(
-        name=options.name,
-        train=DenseTrain(inputs=(), targets=(), crop=1),
-        val=next(iter(tests.values())),
-        tests=tests,
-        fingerprint="",
-    )
 
 
 def _images(data: TaskData, options: argparse.Namespace, datasets: Sequence[str]) -> tuple[str, EvalSet]:

@@ -17,7 +17,7 @@ from densedistill.datasets.collage import MATERIALS, make_collages
 from densedistill.datasets.collage_shapes import SHAPES
 from densedistill.datasets.photos import Role
 from densedistill.datasets.pixels import read_labels
-from densedistill.datasets.segmentation import SegmentationData, load_segmentation
+from densedistill.datasets.segmentation import SegmentationData, load_segmentation, load_segmentation_tests
 
 CPU = torch.device("cpu")
 
@@ -65,6 +65,22 @@ def test_classes_are_counted_and_masks_stay_on_their_images(tmp_path: Path) -> N
     for batch in evaluated:
         labelled = batch["target"] != 255
         assert torch.equal(red(data, batch["input"])[labelled], batch["target"][labelled])
+
+
+@pytest.mark.parametrize("budget", [0, 64])
+def test_test_images_alone_are_the_whole_folder(tmp_path: Path, budget: int) -> None:
+    """Also where none fills a training view, and the masks show fewer classes than there are."""
+    folder(tmp_path, largest=3, count=3, size=(12, 14))
+    data = load_segmentation_tests(options(tmp_path, classes=6, memory_budget_mb=budget))
+    assert data.classes == tuple("012345")
+    (images,) = data.tests.values()
+    (batch,) = images.batches(8, device=CPU)
+    assert tuple(batch["target"].shape) == (3, 12, 14)
+    labelled = batch["target"] != 255
+    assert torch.equal(red(data, batch["input"])[labelled], batch["target"][labelled])
+    assert len(load_segmentation_tests(options(tmp_path, classes=6, limit=2)).tests["pairs"].ids) == 2
+    with pytest.raises(DataError, match="holds the class numbers"):
+        load_segmentation_tests(options(tmp_path, classes=2))
 
 
 def test_pixels_are_the_same_from_disk(tmp_path: Path) -> None:

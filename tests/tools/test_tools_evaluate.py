@@ -20,6 +20,7 @@ from densedistill.datasets.bicubic import imresize_8bit
 from densedistill.datasets.classification import ClassificationData, input_sizes
 from densedistill.datasets.dense import DenseEval, DenseTrain
 from densedistill.datasets.pixels import read_rgb
+from densedistill.datasets.segmentation import SegmentationData
 from densedistill.datasets.super_resolution import SuperResolutionData
 from densedistill.distill import load_student
 from densedistill.distill.errors import RequestError
@@ -138,7 +139,12 @@ def test_a_folder_of_images_is_scored_whole(sr_run: Path, tmp_path: Path, capsys
     for place in range(3):
         picture(tmp_path / "mine" / f"image{place}.png", 48 + 4 * place, 61, seed=place)
     arguments = ["--run", str(sr_run), "--data", "folder", "--data-root", str(tmp_path / "mine")]
-    found = scored(arguments, capsys)
+    capsys.readouterr()
+    assert evaluate.main([*arguments, "--json"]) == 0
+    printed = capsys.readouterr()
+    found = json.loads(printed.out)
+    assert "3 of 3 images are cropped at the bottom and right to sides that 4 divides" in printed.err
+    assert "degradation: bicubic" in printed.err
     assert list(found["per_image"]) == ["image0", "image1", "image2"]
     truth = read_rgb(tmp_path / "mine" / "image1.png")[:52, :60]
     low = imresize_8bit(read_rgb(tmp_path / "mine" / "image1.png")[:52, :60], (13, 15))
@@ -164,6 +170,9 @@ def test_a_root_says_where_the_run_s_data_lies_or_other_data(sr_run: Path, tmp_p
         moved = other_options(arm, name, str(new))
         assert isinstance(moved, SuperResolutionData)
         assert (moved.name, moved.root, moved.tests, moved.limit) == ("folder", new, ("set5", "urban"), 3)
+    here = other_options(arm, "folder", str(old))
+    assert isinstance(here, SuperResolutionData)
+    assert (here.root, here.tests, here.limit) == (old, ("set5", "urban"), 3)
     for name in ("folder", "b100"):
         other = other_options(arm, name, str(new))
         assert isinstance(other, SuperResolutionData)
@@ -182,6 +191,8 @@ def test_what_a_run_held_out_is_found_again_where_its_data_was_moved(
     assert (found["data"], found["images"]) == ("held-out", 2)
     assert scored([*words, "--data", "held-out"], capsys)["per_image"] == found["per_image"]
     assert scored([*words, "--data", "folder"], capsys)["images"] == 6
+    arm = folder_arm(sr_run, tmp_path / "mine", ["held-out"], val=2, hr_patch=32)
+    assert scored([*words, "--data", "folder"], capsys)["images"] == 2
 
 
 def test_the_named_sets_of_a_root_are_scored_by_name(sr_run: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -195,6 +206,16 @@ def test_the_named_sets_of_a_root_are_scored_by_name(sr_run: Path, tmp_path: Pat
     assert (found["data"], found["images"]) == ("b100", 3)
     message = refusal([*words, "--data", "b10"], capsys)
     assert "Did you mean 'b100'? Choose one of: b100, folder, photos, set5" in message
+
+
+def test_a_segmentation_arm_keeps_its_classes_on_other_images(cls_run: Path, tmp_path: Path) -> None:
+    """As many as it tells, and not as many as the other masks happen to show."""
+    arm = open_arm(cls_run, "gen_01")
+    request = RunRequest(task="seg", data="pairs", data_root=tmp_path / "old")
+    arm = dataclasses.replace(arm, resolved=request.resolve(), record={**arm.record, "classes": list("0123456")})
+    other = other_options(arm, "pairs", str(tmp_path / "new"))
+    assert isinstance(other, SegmentationData)
+    assert (other.root, other.classes) == (tmp_path / "new", 7)
 
 
 def test_changed_data_is_said(sr_run: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -290,7 +311,10 @@ def predictions(true: Path, mine: Path) -> list[str]:
 
 @pytest.mark.parametrize("lost", [0, 3])
 def test_a_constant_offset_has_its_closed_form(tmp_path: Path, lost: int, capsys: Capture) -> None:
-    found = scored(predictions(*folders(tmp_path, offset=8, lost=lost)), capsys)
+    words = predictions(*folders(tmp_path, offset=8, lost=lost))
+    assert evaluate.main(words) == 0
+    assert ("2 of 2 true images are cropped" in capsys.readouterr().err) == bool(lost)
+    found = scored(words, capsys)
     assert (found["task"], found["data"], found["images"]) == ("sr", "folder", 2)
     rgb = 20 * math.log10(255 / 8)
     luma = 20 * math.log10(255 / (8 * (65.481 + 128.553 + 24.966) / 255))

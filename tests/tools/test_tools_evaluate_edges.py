@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,46 @@ def test_predictions_that_do_not_fit_are_refused(bsds: Path, capsys: Capture) ->
 def test_a_run_on_collages_is_judged_without_the_benchmark(edges_run: Path, capsys: Capture) -> None:
     found = scored(["--run", str(edges_run), "--arm", "gen_01"], capsys)
     assert set(found["metrics"]) == {"dice", "dice_per_image"}
+
+
+def pairs(root: Path, part: str, count: int) -> None:
+    """Images and masks smaller than the run's training views."""
+    random = np.random.default_rng(count)
+    for kind, shape in (("images", (40, 48, 3)), ("masks", (40, 48))):
+        (root / kind / part).mkdir(parents=True)
+        for place in range(count):
+            pixels = random.integers(0, 256, shape, np.uint8)
+            Image.fromarray(pixels).save(root / kind / part / f"{part}{place}.png")
+
+
+def test_pairs_are_scored_whole_and_need_fill_no_training_view(
+    edges_run: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """Nothing is trained: neither is anything held out, of a single pair either."""
+    for count in (1, 6):
+        root = tmp_path / str(count)
+        pairs(root, "", count)
+        words = ["--run", str(edges_run), "--arm", "gen_01", "--data", "pairs", "--data-root", str(root)]
+        found = scored(words, capsys)
+        assert (found["data"], sorted(found["per_image"])) == ("pairs", [str(place) for place in range(count)])
+    assert evaluate.main(words) == 0
+    said = capsys.readouterr().err
+    assert f"test: all 6 pairs of {tmp_path / '6' / 'images'}" in said
+    assert "masks: a grey level is the share of annotators" in said
+
+
+def test_of_pairs_in_parts_the_test_part_is_scored(edges_run: Path, tmp_path: Path, capsys: Capture) -> None:
+    pairs(tmp_path, "train", 3)
+    words = ["--run", str(edges_run), "--arm", "gen_01", "--data", "pairs", "--data-root", str(tmp_path)]
+    assert scored(words, capsys)["images"] == 3
+    pairs(tmp_path, "test", 2)
+    assert sorted(scored(words, capsys)["per_image"]) == ["test0", "test1"]
+
+
+def test_bsds500_is_scored_without_its_training_images(edges_run: Path, bsds: Path, capsys: Capture) -> None:
+    shutil.rmtree(bsds / "bsds500" / "images" / "train")
+    words = ["--run", str(edges_run), "--arm", "gen_01", "--data", "bsds500", "--data-root", str(bsds)]
+    assert sorted(scored(words, capsys)["per_image"]) == ["a", "b"]
 
 
 def test_a_run_is_judged_on_bsds500_as_its_maps_on_disk_would_be(edges_run: Path, bsds: Path, capsys: Capture) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -144,9 +147,10 @@ def execute(
         resolved = memo.remembering(resolved)
     runtime = start_runtime(resolved.config.device, resolved.config.precision)
     shown: RunLog = log or (RichLog() if runtime.is_main else SilentLog())
-    run_dir = RunDir(from_main(folder or _new_folder(resolved)))
-    with naming_failures(run_dir.path), shown:
-        return _run(resolved, run_dir, request.resume, runtime, shown, command)
+    with _new_folder(resolved) if folder is None and runtime.is_main else nullcontext(folder) as place:
+        run_dir = RunDir(_on_all_processes(place))
+        with naming_failures(run_dir.path), shown:
+            return _run(resolved, run_dir, request.resume, runtime, shown, command)
 
 
 def make_chain(
@@ -170,8 +174,7 @@ def _run(
     resolved: Resolved, run_dir: RunDir, resume: bool, runtime: Runtime, log: RunLog, command: Sequence[str]
 ) -> Result:
     config = resolved.config
-    if runtime.is_main:
-        _claim(run_dir, resolved, resume)
+    begun = _claim(run_dir, resolved, resume) if runtime.is_main else False
     runtime.accelerator.wait_for_everyone()
     trackers = Trackers(resolved.config.track if runtime.is_main else (), run_dir.path)
     chain = make_chain(resolved, run_dir=run_dir, runtime=runtime, log=log, trackers=trackers, command=command)
@@ -184,7 +187,7 @@ def _run(
     if config.doctor != "never":
         diagnosis = before_run(chain, log.message, always=config.doctor == "always")
     if runtime.is_main:
-        _begin(run_dir, resolved)
+        _begin(run_dir, resolved, begun=begun)
         if diagnosis is not None:
             write_json(run_dir.doctor_file, diagnosis.plain())
         if config.teacher_run is not None and teacher is not None:
@@ -214,9 +217,50 @@ def _teacher_of(chain: Chain) -> NetworkSpec | None:
     return chain.resolved.config.network(1).model_copy(update={"arguments": chain.arguments_of(plan)})
 
 
-def _new_folder(resolved: Resolved) -> Path:
+def _on_all_processes(place: Path | None) -> Path:
+    """The main process's folder; only that one names a new folder, so that there is one."""
+    folder = from_main(place)
+    if folder is None:
+        raise RuntimeError("the main process has named no folder")
+    return folder
+
+
+@contextmanager
+def _new_folder(resolved: Resolved) -> Iterator[Path]:
+    """A folder below `runs` that no other run has, made at once; removed again where the run wrote nothing into it.
+
+    Raises:
+        RequestError: it cannot be made.
+    """
     stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path("runs") / resolved.config.task / f"{stamp}-{resolved.config.preset}"
+    wanted = Path("runs") / resolved.config.task / f"{stamp}-{resolved.config.preset}"
+    absent = [parent for parent in (wanted.parent, wanted.parent.parent) if not parent.exists()]
+    try:
+        folder = _made_for_one(wanted)
+    except OSError as error:
+        raise RequestError(f"'{wanted}' cannot be made ({error.strerror}): give --out another folder.") from None
+    try:
+        yield folder
+    finally:
+        with suppress(OSError):
+            for place in (folder, *absent):
+                place.rmdir()
+
+
+def _made_for_one(wanted: Path) -> Path:
+    """`wanted`, or with `-2`, `-3`, ... behind its name: the first that was not there, and now is."""
+    number, folder = 1, wanted
+    while True:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir()
+            return folder
+        except FileExistsError:
+            number += 1
+            folder = wanted.with_name(f"{wanted.name}-{number}")
+        except FileNotFoundError:
+            # Another run was refused, and took the folders that it had made with it.
+            continue
 
 
 def _changed(run_dir: RunDir, resolved: Resolved) -> list[str]:
@@ -250,24 +294,56 @@ def _is_ours(run_dir: RunDir, source: Path) -> bool:
     return ours.done and theirs.done and ours.record() == theirs.record()
 
 
-def _begin(run_dir: RunDir, resolved: Resolved) -> None:
-    """Write the configuration, the first file of a run: before it there is nothing that could be taken for one."""
+def _begin(run_dir: RunDir, resolved: Resolved, *, begun: bool) -> None:
+    """Write the configuration, the first file of a run: before it there is nothing that could be taken for one.
+
+    Raises:
+        RequestError: it cannot be written, or another process has, in a folder where nothing was `begun`.
+    """
     try:
-        run_dir.write_config(resolved.config.plain())
+        if begun:
+            run_dir.write_config(resolved.config.plain())
+        else:
+            _create_config(run_dir, resolved)
+    except FileExistsError:
+        raise RequestError(
+            f"another process has begun a run in '{run_dir.path}' since this one started: give --out another folder."
+        ) from None
     except (PermissionError, NotADirectoryError) as error:
         raise RequestError(
             f"'{run_dir.path}' cannot be written ({error.strerror}): give --out another folder."
         ) from None
 
 
-def _claim(run_dir: RunDir, resolved: Resolved, resume: bool) -> None:
-    """Refuse a folder that holds another run, or one that would go on under another configuration."""
+def _create_config(run_dir: RunDir, resolved: Resolved) -> None:
+    """Write the configuration at once where there is none; FileExistsError where there is one."""
+    draft = RunDir(run_dir.path / f".begun.{os.getpid()}.tmp")
+    try:
+        draft.write_config(resolved.config.plain())
+        try:
+            os.link(draft.config_file, run_dir.config_file)
+        except FileExistsError:
+            raise
+        except OSError:
+            # No hard links here: an empty file takes the place, and the whole one the empty one's.
+            run_dir.config_file.touch(exist_ok=False)
+            draft.config_file.replace(run_dir.config_file)
+    finally:
+        shutil.rmtree(draft.path, ignore_errors=True)
+
+
+def _claim(run_dir: RunDir, resolved: Resolved, resume: bool) -> bool:
+    """Refuse a folder that holds another run, or one that would go on under another configuration.
+
+    Returns:
+        Whether it holds a run, which then goes on.
+    """
     if not run_dir.config_file.is_file():
         if run_dir.path.exists() and not run_dir.path.is_dir():
             raise RequestError(f"'{run_dir.path}' is a file: give --out a new or empty folder.")
         if run_dir.path.is_dir() and any(not is_temporary(path) for path in run_dir.path.iterdir()):
             raise RequestError(f"'{run_dir.path}' is not empty and holds no run: give --out a new or empty folder.")
-        return
+        return False
     if not resume:
         raise RequestError(
             f"'{run_dir.path}' already holds a run: add --resume to go on with it, or give --out another folder."
@@ -278,3 +354,4 @@ def _claim(run_dir: RunDir, resolved: Resolved, resume: bool) -> None:
             f"'{run_dir.path}' holds a run with another configuration ({'; '.join(changed)}): leave these flags out to "
             "go on with it, or give --out another folder."
         )
+    return True

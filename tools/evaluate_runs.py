@@ -112,6 +112,9 @@ def _data(arm: FinishedArm, options: argparse.Namespace) -> tuple[TaskData, Base
         return _unless_changed(arm, arm.own_data()), arm.resolved.options
     chosen = other_options(arm, options.data, options.data_root)
     moved = options.data_root is not None and _moved(arm, options.data, options.data_root)
+    if options.data is None:
+        name = arm.recorded_data.get("name")
+        say(f"taken for the run's own data, moved to {options.data_root}; --data {name} beside it names other images")
     load = arm.resolved.spec.load_data
     if options.split == "test" and load in TESTS_ALONE and not (moved and _split_again(arm)):
         data = TESTS_ALONE[load](chosen)

@@ -189,6 +189,8 @@ def test_what_a_run_held_out_is_found_again_where_its_data_was_moved(
     words = ["--run", str(sr_run), "--data-root", str(tmp_path / "mine")]
     found = scored(words, capsys)
     assert (found["data"], found["images"]) == ("held-out", 2)
+    assert evaluate.main(words) == 0
+    assert "taken for the run's own data, moved to " in capsys.readouterr().err
     assert scored([*words, "--data", "held-out"], capsys)["per_image"] == found["per_image"]
     assert scored([*words, "--data", "folder"], capsys)["images"] == 6
     arm = folder_arm(sr_run, tmp_path / "mine", ["held-out"], val=2, hr_patch=32)

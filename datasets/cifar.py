@@ -94,7 +94,7 @@ def _read(layout: _Layout, root: Path, download: bool) -> ClassificationSource:
         return _from_jpeg(layout, jpeg)
     raise DataError(
         f"{layout.name} is not under {root}: looked for {layout.folder}/, {layout.archive} and {jpeg.name}/; "
-        "put one of them there, or set download=true to fetch the authors' archive"
+        "put one of them there, or give --set data.download=true to fetch the authors' archive"
     )
 
 

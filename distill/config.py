@@ -109,7 +109,7 @@ class Resolved:
     def roles(self, *, teaches: bool) -> tuple[Role, ...]:
         """The features that the methods read of a teacher or of a student, each once."""
         needs = [method.needs for method, _parameters in self.methods]
-        own = [] if teaches else [role for need in needs for role in need.student_features]
+        own = [role for need in needs for role in (need.teacher_features if teaches else need.student_features)]
         return tuple(dict.fromkeys([*(role for need in needs for role in need.features), *own]))
 
 
@@ -163,7 +163,9 @@ def _requested_tree(spec: TaskSpec, request: Request) -> dict[str, Any]:
     if request.plugins:
         tree["plugins"] = list(request.plugins)
     if request.method is not None:
-        tree["method"] = method_tree(spec, request.method, {})
+        preset = spec.presets.get(str(tree.get("preset")))
+        named = {} if preset is None else preset.methods.get(request.method, {})
+        tree["method"] = method_tree(spec, request.method, named)
     networks = tree.get("networks")
     for place, name in ((0, request.teacher), (1, request.student)):
         # A list that is none, or too short, is for the validation to judge.

@@ -60,7 +60,7 @@ class RunDir:
 
     @property
     def metrics_file(self) -> Path:
-        """One line for each arm and evaluated epoch."""
+        """One line for each arm and epoch."""
         return self.path / "metrics.jsonl"
 
     @property

@@ -95,6 +95,8 @@ class Needs:
     """Of either network; found where the configuration names no taps."""
     student_features: tuple[Role, ...] = ()
     """Of the student alone."""
+    teacher_features: tuple[Role, ...] = ()
+    """Of the teacher alone."""
     trains: str = ""
     """What it trains beside the student: `projector`, `temperature`. No part of the student that is saved."""
     index: bool = False
@@ -112,6 +114,7 @@ class Needs:
             "taps": self.taps,
             f"features ({', '.join(self.features)})": bool(self.features),
             f"student's features ({', '.join(self.student_features)})": bool(self.student_features),
+            f"teacher's features ({', '.join(self.teacher_features)})": bool(self.teacher_features),
             self.trains: bool(self.trains),
             "index": self.index,
             "teacher's classifier": self.classifier,
@@ -180,6 +183,8 @@ class Preset:
     method: str
     method_parameters: Mapping[str, object] = field(default_factory=dict)
     """Changes to the method's own defaults."""
+    methods: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """The same for methods that `--method` may name in its place: what their authors take for these networks."""
     generation_recipes: Mapping[int, Mapping[str, object]] = field(default_factory=dict)
     """Changes to the recipe for single generations; 1 is the teacher."""
     pretrained_teacher_recipe: Mapping[str, object] = field(default_factory=dict)

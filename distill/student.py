@@ -24,10 +24,12 @@ def load_student(run_dir: Path | str, arm: str | None = None) -> nn.Module:
 
     Args:
         run_dir: a run's folder.
-        arm: an arm's name, such as `gen_01` or `gen_02_scratch`; None: the last generation that was distilled.
+        arm: an arm's name, such as `gen_01` or `gen_02_scratch`; None: the last generation that was distilled, of
+            several students the first.
 
     Raises:
         RequestError: no run there, no such arm, the arm is not done, or its weights cannot be read.
+        NetworkError: its network cannot be built any more, as where a checkpoint that it was read from is gone.
     """
     run = RunDir(Path(run_dir))
     for plugin in run.config().get("plugins", ()):

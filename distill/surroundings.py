@@ -26,7 +26,7 @@ class Surroundings:
     runtime: Runtime
     log: RunLog
     on_epoch: Callable[[Mapping[str, Any]], None]
-    """Takes the line of each evaluated epoch (metrics.jsonl, trackers)."""
+    """Takes the line of each epoch (metrics.jsonl, trackers)."""
     on_start: Callable[[str, int, int], None]
     """(arm, epochs done, steps done): called before an arm's first step, and again after each restart."""
     speed: Speed

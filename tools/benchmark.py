@@ -25,7 +25,9 @@ def parser() -> argparse.ArgumentParser:
         prog="benchmark.py", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     what = command.add_argument_group("what to measure")
-    what.add_argument("--task", required=True, metavar="NAME", help="a registered task: cls, sr, edges, or a plugin's")
+    what.add_argument(
+        "--task", required=True, metavar="NAME", help="a registered task: cls, sr, edges, seg, or a plugin's"
+    )
     what.add_argument("--preset", metavar="NAME", help="recipe, method and networks (default: paper, where there is)")
     what.add_argument("--method", metavar="NAME", help="distillation method, where the task has several")
     what.add_argument("--teacher", metavar="NAME", help="in place of the preset's teacher, e.g. timm/resnet101")

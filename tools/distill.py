@@ -28,14 +28,14 @@ def parser() -> argparse.ArgumentParser:
     show = command.add_argument_group("looking without running")
     show.add_argument("--list", nargs="?", const="all", choices=(*LISTS, "all"), help="what there is")
     show.add_argument("--print-config", action="store_true", help="print the resolved configuration as YAML")
-    show.add_argument("--dry-run", action="store_true", help="build every arm, take a step, report memory and time")
+    show.add_argument("--dry-run", action="store_true", help="build every arm, take two steps, report memory and time")
     return command
 
 
 def add_request(command: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     """Add the flags that say what to run, which several commands have; returns the last group."""
     what = command.add_argument_group("what to distil")
-    what.add_argument("--task", metavar="NAME", help="a registered task: cls, sr, edges, or a plugin's")
+    what.add_argument("--task", metavar="NAME", help="a registered task: cls, sr, edges, seg, or a plugin's")
     what.add_argument("--preset", metavar="NAME", help="demo (default: embedded data, no network), paper, ...")
     what.add_argument("--generations", type=int, metavar="N", help="1: teacher alone; 2 (default): and a student; ...")
     what.add_argument("--method", metavar="NAME", help="distillation method, where the task has several")

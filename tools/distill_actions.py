@@ -121,7 +121,10 @@ def _list_tasks() -> Table:
 
 
 def _list_presets() -> Table:
-    table = Table("task", "preset", "what", "epochs", title="presets")
+    table = Table("task", title="presets")
+    table.add_column("preset", overflow="fold")
+    table.add_column("what")
+    table.add_column("epochs")
     for name in names():
         for key, preset in get(name).presets.items():
             table.add_row(name, key, preset.summary, str(preset.recipe.epochs))

@@ -41,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
         const="",
         metavar="KIND",
         help="also average over views of each image, reported apart from the plain figures "
-        "(cls: flip, shift; sr: self-ensemble, flip; edges: flip)",
+        "(cls: flip, shift; sr: self-ensemble, flip; edges: flip, scales; seg: flip)",
     )
     command.add_argument("--scale", type=int, metavar="N", help="of --predictions for sr (default: 4)")
     command.add_argument(

@@ -37,7 +37,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--helper", action="store_true", help=argparse.SUPPRESS)
     command.add_argument("--list", action="store_true", help="the built-in studies with their questions")
     command.add_argument("--print-study", action="store_true", help="the study as YAML, to change and run as a file")
-    command.add_argument("--dry-run", action="store_true", help="list the arms, take a step of each, estimate the time")
+    command.add_argument(
+        "--dry-run", action="store_true", help="list the arms, take two steps of each, estimate the time"
+    )
     return command
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 
+from densedistill.datasets.roots import ROOT_VARIABLE
 from densedistill.distill.errors import InterruptedRunError, RequestError, RunFailedError
 from densedistill.distill.progress import RichLog
 from densedistill.distill.study import StudyDefinition, read_study
@@ -100,9 +101,20 @@ def changed(study: StudyDefinition, options: argparse.Namespace) -> StudyDefinit
     }
     given = {key: value for key, value in base.items() if value is not None}
     values = {**study.plain(), "base": {**study.base, **given}}
+    if "data.root" in given:
+        values = _below(given["data.root"], values)
     if options.seeds is not None:
         values["seeds"] = [seed.strip() for seed in options.seeds.split(",")]
     return study_from(values, "--study")
+
+
+def _below(root: str, values: Any) -> Any:
+    """`values` with the folder `root` where a study file leaves it to the environment."""
+    if isinstance(values, dict):
+        return {name: _below(root, value) for name, value in values.items()}
+    if isinstance(values, list):
+        return [_below(root, value) for value in values]
+    return values.replace(f"${ROOT_VARIABLE}", root) if isinstance(values, str) else values
 
 
 def folder(options: argparse.Namespace, study: StudyDefinition) -> Path:
@@ -123,7 +135,7 @@ def print_study(options: argparse.Namespace) -> int:
 
 
 def dry_run(options: argparse.Namespace) -> int:
-    """List the arms, take a step of each kind, and print the estimated time."""
+    """List the arms, take two steps of each kind, and print the estimated time."""
     from densedistill.tools.study_estimate import estimate
 
     plan: StudyPlan = prepared(definition(options))

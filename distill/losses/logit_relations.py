@@ -14,6 +14,7 @@ from torch import Tensor
 from densedistill.distill.errors import RequestError
 from densedistill.distill.losses.checks import check_images, check_logit_pair, check_temperature, check_weight
 from densedistill.distill.losses.distributions import divergence
+from densedistill.distill.losses.logit_standard import standardise
 from densedistill.distill.losses.precision import widened, without_autocast
 
 _EPSILON = 1e-8
@@ -63,7 +64,14 @@ def dist_loss(
 
 
 def mlkd_loss(
-    student_logits: Tensor, teacher_logits: Tensor, temperatures: Sequence[float] = (2.0, 3.0, 4.0, 5.0, 6.0)
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    temperatures: Sequence[float] = (2.0, 3.0, 4.0, 5.0, 6.0),
+    *,
+    instance_weight: float = 1.0,
+    batch_weight: float = 1.0,
+    class_weight: float = 1.0,
+    standardised: bool = False,
 ) -> Tensor:
     """Multi-level logit distillation: instance, batch and class level, summed over temperatures.
 
@@ -73,39 +81,59 @@ def mlkd_loss(
         T² KL(teacher ‖ student)  +  ‖P_t P_tᵀ - P_s P_sᵀ‖² / B  +  ‖P_tᵀ P_t - P_sᵀ P_s‖² / K
 
     the first a mean over images, the others squared Frobenius norms: which images resemble each other, and which
-    classes occur together. The paper's strong and weak views and its masks of confident images belong to its
-    recipe, not to the loss, and are left out.
+    classes occur together. The paper weighs all alike. Its code takes two views of each image and comes to weights of
+    1.5, 0.5 and 0.5 where there is one; its masks of confident images multiply terms that are means already, and are
+    left out here. The class level grows like B² / K²: next to nothing for the paper's 100 classes and batches of 64,
+    it outweighs the rest for 10.
 
     Args:
         student_logits: (B, K), K >= 2.
         teacher_logits: (B, K).
         temperatures: the T of its prediction augmentation, each > 0, dimensionless.
+        instance_weight: of the first level, >= 0.
+        batch_weight: of the second, >= 0.
+        class_weight: of the third, >= 0.
+        standardised: `standardise` both networks' logits for the first level, as LSKD's code has it.
 
     Returns:
         Scalar >= 0: nats times T² and squared probabilities, as they are.
 
     Raises:
-        RequestError: no temperature or one not above 0, fewer than two classes, or shapes that differ.
+        RequestError: no temperature or one not above 0, a negative weight, fewer than two classes, or shapes that
+            differ.
     """
     if not temperatures:
         raise RequestError("multi-level distillation has no temperature: give at least one, such as 4")
     for temperature in temperatures:
         check_temperature(temperature)
+    weights = {"instance": instance_weight, "batch": batch_weight, "class": class_weight}
+    for level, weight in weights.items():
+        check_weight(f"the weight of MLKD's {level} level", weight)
     check_logit_pair(student_logits, teacher_logits)
     student_BK, teacher_BK = widened(student_logits), widened(teacher_logits).detach()
     with without_autocast(student_BK):
-        return torch.stack([_levels(student_BK, teacher_BK, temperature) for temperature in temperatures]).sum()
+        answers = (standardise(student_BK), standardise(teacher_BK)) if standardised else (student_BK, teacher_BK)
+        levels = [
+            instance_weight * _instance_level(*answers, temperature) + batch_weight * batch + class_weight * category
+            for temperature in temperatures
+            for batch, category in [_relation_levels(student_BK, teacher_BK, temperature)]
+        ]
+        return torch.stack(levels).sum()
 
 
-def _levels(student_BK: Tensor, teacher_BK: Tensor, temperature: float) -> Tensor:
+def _instance_level(student_BK: Tensor, teacher_BK: Tensor, temperature: float) -> Tensor:
     log_student_BK = F.log_softmax(student_BK / temperature, dim=1)
     log_teacher_BK = F.log_softmax(teacher_BK / temperature, dim=1)
-    instance = divergence(log_teacher_BK, log_student_BK).mean() * temperature**2
-    student_BK, teacher_BK = log_student_BK.exp(), log_teacher_BK.exp()
+    return divergence(log_teacher_BK, log_student_BK).mean() * temperature**2
+
+
+def _relation_levels(student_BK: Tensor, teacher_BK: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
+    """How images resemble each other, and how classes occur together."""
+    student_BK, teacher_BK = (student_BK / temperature).softmax(dim=1), (teacher_BK / temperature).softmax(dim=1)
     images, classes = student_BK.shape
     batch = (student_BK @ student_BK.T - teacher_BK @ teacher_BK.T).square().sum() / images
     category = (student_BK.T @ student_BK - teacher_BK.T @ teacher_BK).square().sum() / classes
-    return instance + batch + category
+    return batch, category
 
 
 def _uncorrelated(rows: Tensor, others: Tensor) -> Tensor:

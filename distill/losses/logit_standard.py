@@ -19,7 +19,8 @@ def standardise(logits: Tensor) -> Tensor:
 
     Sun, Ren, Li, Wang and Cao, "Logit Standardization in Knowledge Distillation", CVPR 2024, algorithm 1 (the
     temperature, which it divides by as well, is the loss's own). Apply it to both networks' logits before
-    `kd_loss`, `dkd_loss` or `mlkd_loss` (algorithm 2); the paper then takes T = 2 and a weight of 9 on CIFAR-100.
+    `kd_loss` or `dkd_loss` (algorithm 2; `mlkd_loss` takes them for its first level alone); the paper then takes T = 2
+    and a weight of 9 on CIFAR-100.
     The standard deviation is the unbiased one, over K - 1, with 1e-7 added, as in the authors' code.
 
     Args:

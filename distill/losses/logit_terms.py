@@ -43,10 +43,13 @@ def epoch_number(progress: float) -> int:
 
 
 class WarmedUp(nn.Module):
-    """A term that grows in equal steps over the first epochs: epoch / epochs of it, from 1 / epochs on.
+    """A term that grows in 20 equal steps over the first epochs, from a twentieth on.
 
-    The warm-up of DKD's and ReviewKD's code (Zhao et al. 2022; Chen et al. 2021).
+    The warm-up of mdistiller's code for DKD and ReviewKD (Zhao et al. 2022; Chen et al. 2021), which lasts 20 of 240
+    epochs and grows with each. A shorter one keeps its course: in one epoch the steps are a twentieth of it.
     """
+
+    STEPS = 20
 
     def __init__(self, term: TermFunction, epochs: int) -> None:
         """Wrap `term`; a module's parameters become this one's.
@@ -60,8 +63,8 @@ class WarmedUp(nn.Module):
         self.term, self.epochs = term, epochs
 
     def forward(self, outputs: StepOutputs) -> Tensor:
-        """The term's share of this epoch."""
-        return self.term(outputs) * min(epoch_number(outputs.progress) / self.epochs, 1.0)
+        """The share of the term that this step has."""
+        return self.term(outputs) * min((int(self.STEPS * outputs.progress / self.epochs) + 1) / self.STEPS, 1.0)
 
 
 class LearnedTemperature(nn.Module):

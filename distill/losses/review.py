@@ -136,7 +136,7 @@ class ReviewDistillation(nn.Module):
         )
 
     def forward(self, students: Sequence[Tensor], teachers: Sequence[Tensor]) -> Tensor:
-        """Scalar loss of stages (B, C, H, W) or (B, L, C), both from shallow to deep.
+        """Scalar loss of stages (B, C, H, W), (B, L, C) or (B, C), both from shallow to deep.
 
         Raises:
             RequestError: another number of stages or channels than promised, features that cannot be aligned, or a
@@ -149,9 +149,15 @@ class ReviewDistillation(nn.Module):
             )
         losses, review = [], None
         for stage in reversed(range(len(self.fusions))):
-            feature = as_map(students[stage], teachers[stage])
+            theirs = _placed(teachers[stage])
+            feature = as_map(_placed(students[stage]), theirs)
             check_channels(feature, self.student_channels[stage], "the student's")
             check_batch_norm(self, feature.shape[0], *feature.shape[2:])
             fused, review = self.fusions[stage](feature, review)
-            losses.append(hcl_loss(*aligned(fused, teachers[stage])))
+            losses.append(hcl_loss(*aligned(fused, theirs)))
         return torch.stack(losses).sum()
+
+
+def _placed(feature: Tensor) -> Tensor:
+    """A feature of the whole image (B, C) as a map of one place."""
+    return feature[:, :, None, None] if feature.ndim == 2 else feature

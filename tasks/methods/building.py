@@ -100,8 +100,10 @@ def student_features(context: TermContext, method: str, role: Role) -> tuple[Fea
     return _required(context.student_features, method, role, "student")
 
 
-def pairs(context: TermContext, method: str, role: Role, *, aligned: bool) -> tuple[Pair, ...]:
-    """Both networks' features of one role, paired from the deepest on.
+def pairs(
+    context: TermContext, method: str, role: Role, *, aligned: bool, teachers: Role | None = None
+) -> tuple[Pair, ...]:
+    """Both networks' features of one role, paired from the deepest on; with `teachers` the teacher's of that one.
 
     Where one network has more, its shallowest are left out; where `aligned`, maps of unlike size will be made alike.
     Both are said.
@@ -110,7 +112,7 @@ def pairs(context: TermContext, method: str, role: Role, *, aligned: bool) -> tu
         RequestError: a network has none.
     """
     mine = student_features(context, method, role)
-    theirs = _required(context.teacher_features, method, role, "teacher")
+    theirs = _required(context.teacher_features, method, teachers or role, "teacher")
     count = min(len(mine), len(theirs))
     if len(mine) != len(theirs):
         context.warn(

@@ -42,7 +42,7 @@ class Variational(Weighted):
 
 
 class Review(Weighted):
-    """Parameters of `reviewkd`. The authors take weights from 0.6 to 8, pair by pair."""
+    """Parameters of `reviewkd`. The authors take weights from 0.6 to 8, pair by pair: presets of pairs have theirs."""
 
     warmup_epochs: Epochs = 20
     """Over which the term grows; 0 for none."""
@@ -93,7 +93,10 @@ def review_terms(parameters: Review, context: TermContext) -> Sequence[LossTerm]
     """`reviewkd` and `hard`."""
     if not context.has_teacher:
         return only_labels(parameters)
-    paired = pairs(context, "reviewkd", "preactivations", aligned=True)
+    # As the authors have it, the student is read after its activations and the teacher before them, and the review
+    # begins with what both see of the whole image.
+    stages = pairs(context, "reviewkd", "stages", aligned=True, teachers="preactivations")
+    paired = (*stages, *pairs(context, "reviewkd", "embedding", aligned=False))
     module = ReviewDistillation(
         [mine.channels for mine, _theirs in paired], [theirs.channels for _mine, theirs in paired], seed=context.seed
     )
@@ -148,7 +151,12 @@ FEATURE_METHODS = (
         paper="Chen et al., CVPR 2021, arXiv:2104.09044, section 3",
         parameters=Review(),
         terms=review_terms,
-        needs=Needs(features=("preactivations",), trains="projector"),
+        needs=Needs(
+            features=("embedding",),
+            student_features=("stages",),
+            teacher_features=("preactivations",),
+            trains="projector",
+        ),
     ),
     Method(
         name="feature",

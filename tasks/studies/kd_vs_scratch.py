@@ -29,7 +29,7 @@ _EDGES = Claim(
 
 
 def _study(
-    task: str, size: str, claim: Claim, question: str, *, arms: Mapping[str, ArmDefinition], **fields: Any
+    task: str, size: str, claim: Claim | None, question: str, *, arms: Mapping[str, ArmDefinition], **fields: Any
 ) -> StudyDefinition:
     return StudyDefinition(
         name=f"kd-vs-scratch-{task}",
@@ -56,6 +56,12 @@ def _sr(size: str, **fields: Any) -> StudyDefinition:
 def _edges(size: str, **fields: Any) -> StudyDefinition:
     question = "Does an edge detector learn more from a larger one's maps than from the annotators' alone?"
     return _study("edges", size, _EDGES, question, arms={"kd": ArmDefinition(label="KD, soft maps")}, **fields)
+
+
+def _seg(size: str, **fields: Any) -> StudyDefinition:
+    """The references have no segmentation, and so no claim about it."""
+    question = "Does a segmentation network learn more from a larger one's classes than from the masks alone?"
+    return _study("seg", size, None, question, arms={"kd": ArmDefinition(label="KD, each pixel's classes")}, **fields)
 
 
 def cls_demo() -> StudyDefinition:
@@ -85,6 +91,17 @@ def edges_demo() -> StudyDefinition:
     return _edges("demo", base=base, teacher={"recipe.epochs": 5})
 
 
+def seg_demo() -> StudyDefinition:
+    """Embedded collages of 64 pixels."""
+    base = {"data.size": 64, "data.collage_size": 64, "data.collages": [160, 30, 30], "recipe.epochs": 3}
+    return _seg("demo", base=base, teacher={"recipe.epochs": 5})
+
+
+def seg_paper() -> StudyDefinition:
+    """Pairs of images and masks below the data root."""
+    return _seg("paper", preset="paper", seeds=(0, 1, 2))
+
+
 def edges_paper() -> StudyDefinition:
     """The reference's networks and recipe."""
     return _edges("paper", preset="paper", seeds=(0, 1, 2, 3, 4))
@@ -94,4 +111,5 @@ STUDIES = {
     "kd-vs-scratch-cls": {"demo": cls_demo, "paper": cls_paper},
     "kd-vs-scratch-sr": {"demo": sr_demo, "paper": sr_paper},
     "kd-vs-scratch-edges": {"demo": edges_demo, "paper": edges_paper},
+    "kd-vs-scratch-seg": {"demo": seg_demo, "paper": seg_paper},
 }

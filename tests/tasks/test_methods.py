@@ -77,7 +77,8 @@ def changed(method: Method, student: str, teacher: str) -> Adaptation | None:
 
 
 def answer(method: Method, name: str, images: torch.Tensor, *, teaches: bool) -> Prediction:
-    roles = method.needs.features if teaches else (*method.needs.features, *method.needs.student_features)
+    needs = method.needs
+    roles = (*needs.features, *(needs.teacher_features if teaches else needs.student_features))
     features = look(network(name), images[:2], (), ROLES).features
     assert features is not None
     with Tapped(network(name).eval(), features.paths(roles)) as tapped, torch.no_grad():
@@ -118,7 +119,7 @@ def test_unlike_architectures_are_paired_and_it_is_said(method: Method) -> None:
     losses = values(build(method, context(*pair, said=said)), step(method, *pair))
     assert all(math.isfinite(value) for value in losses.values())
     # The stages before the last are 4x4 in both networks.
-    aligned = {"stages", "preactivations", "final"} & set(method.needs.features)
+    aligned = {"stages", "preactivations", "final"} & {*method.needs.features, *method.needs.teacher_features}
     assert any("averages the larger" in text for text in said) == bool(aligned)
 
 

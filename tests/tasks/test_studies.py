@@ -24,9 +24,11 @@ def test_it_can_be_worked_out(name: str, size: str, monkeypatch: pytest.MonkeyPa
     definition = built_in(name, size)
     plan = prepared(definition)
     assert (definition.name, definition.size) == (name, size)
-    assert definition.claim is not None
-    assert definition.claim.source.startswith("reference 00")
-    assert plan.expects, "the report is to say what came of the claim"
+    if definition.task != "seg":
+        # The references have no segmentation, and so no claim about it.
+        assert definition.claim is not None
+        assert definition.claim.source.startswith("reference 00")
+        assert plan.expects, "the report is to say what came of the claim"
     unnamed = [text for text in warnings_of(plan) if "one seed" not in text]
     assert unnamed == []
     taught = {arm.name for arm in plan.arms if arm.taught}

@@ -69,6 +69,14 @@ def test_flags_reach_the_base(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     assert base == {"teacher_weights": str(weights), "data.root": str(root), "device": "cpu"}
 
 
+def test_the_data_root_stands_in_for_the_environment_s(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = {**PLAIN, "base": {**PLAIN["base"], "teacher_weights": "$DENSEDISTILL_DATA/weights/w.pth"}}
+    file.write_text(yaml.safe_dump(weights))
+    assert main(["--study", str(file), "--data-root", str(file.parent), "--print-study"]) == 0
+    base = yaml.safe_load(capsys.readouterr().out)["base"]
+    assert base["teacher_weights"] == str(file.parent / "weights" / "w.pth")
+
+
 def test_a_dry_run_names_arms_and_time(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--study", str(file), "--dry-run"]) == 0
     shown = capsys.readouterr().out

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.losses import dist_loss, kd_loss, mlkd_loss
+from densedistill.distill.losses import dist_loss, kd_loss, mlkd_loss, standardise
 
 Noise = Callable[..., Tensor]
 
@@ -60,6 +60,25 @@ def test_mlkd_equals_loops(noise: Noise, images: int) -> None:
             for m in range(4):
                 expected += (mine[:, k] @ mine[:, m] - theirs[:, k] @ theirs[:, m]) ** 2 / 4
     assert mlkd_loss(student, teacher, (2.0, 4.0)).item() == pytest.approx(expected, rel=1e-9)
+
+
+def test_mlkd_weighs_its_levels_and_standardises_the_first_alone(noise: Noise) -> None:
+    student, teacher = noise(5, 4), noise(5, 4, seed=1)
+
+    def level(name: str, **options: bool) -> Tensor:
+        weights = {f"{other}_weight": float(other == name) for other in ("instance", "batch", "class")}
+        return mlkd_loss(student, teacher, (2.0, 4.0), **weights, **options)
+
+    each = {name: level(name) for name in ("instance", "batch", "class")}
+    whole = mlkd_loss(student, teacher, (2.0, 4.0), instance_weight=1.5, batch_weight=0.5, class_weight=0.25)
+    torch.testing.assert_close(whole, 1.5 * each["instance"] + 0.5 * each["batch"] + 0.25 * each["class"])
+    assert torch.equal(level("batch", standardised=True), each["batch"])
+    plain = kd_loss(standardise(student), standardise(teacher), 2.0) + kd_loss(
+        standardise(student), standardise(teacher), 4.0
+    )
+    torch.testing.assert_close(level("instance", standardised=True), plain)
+    with pytest.raises(RequestError, match="MLKD's class level"):
+        mlkd_loss(student, teacher, class_weight=-1.0)
 
 
 def test_mlkd_levels_stay_in_float32_under_autocast(noise: Noise) -> None:

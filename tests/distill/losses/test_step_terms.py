@@ -87,9 +87,13 @@ def test_a_warm_up_scales_value_and_gradient_and_owns_its_term(noise: Noise) -> 
     (full,) = torch.autograd.grad(term(step(noise)), layer.weight)
     warmed = WarmedUp(term, 4)
     assert dict(warmed.named_parameters()).keys() == {"term.layer.weight", "term.layer.bias"}
-    for progress, share in ((0.0, 0.25), (1.5, 0.5), (3.0, 1.0), (99.0, 1.0)):
+    for progress, share in ((0.0, 0.05), (1.5, 0.4), (3.0, 0.8), (3.9, 1.0), (99.0, 1.0)):
         (gradient,) = torch.autograd.grad(warmed(step(noise, progress=progress)), layer.weight)
         torch.testing.assert_close(gradient, share * full)
+    # Twenty epochs are the authors' own: epoch / 20, counted from 1.
+    longest = WarmedUp(lambda _outputs: torch.ones(()), 20)
+    shares = [float(longest(step(noise, progress=float(epoch)))) for epoch in (0, 1, 18, 19, 20)]
+    assert shares == pytest.approx([0.05, 0.1, 0.95, 1.0, 1.0])
     with pytest.raises(RequestError, match="a warm-up of 0 epochs"):
         WarmedUp(term, 0)
 

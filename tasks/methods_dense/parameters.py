@@ -85,8 +85,8 @@ class Channelwise(Beside):
 
 
 class Pairwise(Beside):
-    """Parameters of `affinity`, the paper's weight. Its code has 0.5, nine nodes by max-pooling, and no gradient through
-    the features' lengths.
+    """Parameters of `affinity`, the paper's weight. Its code has 0.5, nine nodes by max-pooling, and no gradient
+    through the features' lengths.
 
     The edge demonstration's U-Nets start with a gradient three times the labels', which falls to theirs within 10 steps
     and below it within 30; beside PiDiNet as the teacher it starts with six to nine times theirs.

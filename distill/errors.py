@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 
 
 class RequestError(ValueError):
@@ -20,6 +21,8 @@ class InterruptedRunError(RuntimeError):
     def __init__(self, message: str, exit_status: int) -> None:
         super().__init__(message)
         self.exit_status = exit_status
+        self.folder: Path | None = None
+        """The run's, where it has one."""
 
 
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> str:

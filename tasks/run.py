@@ -22,7 +22,7 @@ from densedistill.distill.collective import from_main
 from densedistill.distill.config import Resolved, RunConfig, differences
 from densedistill.distill.doctor.examination import before_run
 from densedistill.distill.dry_run import preflight
-from densedistill.distill.errors import RequestError
+from densedistill.distill.errors import InterruptedRunError, RequestError
 from densedistill.distill.files import is_temporary, write_json
 from densedistill.distill.guard import naming_failures
 from densedistill.distill.panels import write_panels
@@ -149,8 +149,12 @@ def execute(
     shown: RunLog = log or (RichLog() if runtime.is_main else SilentLog())
     with _new_folder(resolved) if folder is None and runtime.is_main else nullcontext(folder) as place:
         run_dir = RunDir(_on_all_processes(place))
-        with naming_failures(run_dir.path), shown:
-            return _run(resolved, run_dir, request.resume, runtime, shown, command)
+        try:
+            with naming_failures(run_dir.path), shown:
+                return _run(resolved, run_dir, request.resume, runtime, shown, command)
+        except InterruptedRunError as error:
+            error.folder = run_dir.path
+            raise
 
 
 def make_chain(

@@ -31,7 +31,9 @@ def run(options: argparse.Namespace, command: Sequence[str]) -> int:
     try:
         result = execute(request(options), command=command)
     except InterruptedRunError as error:
-        again = shlex.join([*command, *([] if options.resume else ["--resume"])])
+        # The folder is named even where the command left it to us: by then another run may be the latest.
+        named = [] if options.out or error.folder is None else ["--out", str(error.folder)]
+        again = shlex.join([*command, *named, *([] if options.resume else ["--resume"])])
         raise InterruptedRunError(f"{error} Go on with: {again}", error.exit_status) from error
     if not is_first_process():
         return 0

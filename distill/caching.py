@@ -29,9 +29,8 @@ class CachingAssembler(Assembler):
         answer = teacher(sample_batch(self.data_taught_by(teacher.name), EXAMPLE_IMAGES, self.runtime))
         # Of many classes only the largest logits are kept, where that does: exact in the tail's mass at the
         # temperature of the loss. Losses of several temperatures have all logits.
-        methods = self.resolved.methods
-        asked = {float(getattr(parameters, "temperature", 0.0)) for _method, parameters in methods} - {0.0}
-        whole = len(asked) > 1 or any(method.needs.whole_logits for method, _parameters in methods)
+        asked = self.resolved.temperatures
+        whole = len(asked) > 1 or any(method.needs.whole_logits for method, _parameters in self.resolved.methods)
         classes = answer.output.shape[1] if whole and answer.output.ndim == 2 else None
         return plan_cache(answer, len(self.data.train), cycle, classes, max(asked, default=1.0))
 

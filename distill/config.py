@@ -106,6 +106,16 @@ class Resolved:
         """Every method with its parameters, the main one first."""
         return ((self.method, self.parameters), *self.also)
 
+    @property
+    def temperatures(self) -> tuple[float, ...]:
+        """Those at which methods read logits, each once; CRD's, which is one of features, is none of them."""
+        found = [
+            float(getattr(parameters, "temperature", 0.0))
+            for method, parameters in self.methods
+            if not method.needs.features
+        ]
+        return tuple(dict.fromkeys(temperature for temperature in found if temperature))
+
     def roles(self, *, teaches: bool) -> tuple[Role, ...]:
         """The features that the methods read of a teacher or of a student, each once."""
         needs = [method.needs for method, _parameters in self.methods]

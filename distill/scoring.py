@@ -64,7 +64,7 @@ class Scoring:
             return {}
         if any(other.teacher == plan.name for other in self.chain.plans):
             self._said[plan.name] = scores.said
-        temperature = float(getattr(self.chain.resolved.parameters, "temperature", 1.0))
+        temperature = next(iter(self.chain.resolved.temperatures), 1.0)
         teacher = None if plan.teacher is None else self._teacher_said(plan.teacher, batch_size)
         return dict(self.spec.fidelity(scores.said, teacher, temperature, self.chain.data.classes))
 

@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from densedistill.backbones import create
+from densedistill.distill.config import Request, resolve
 from densedistill.distill.errors import RequestError
 from densedistill.distill.features import Role
 from densedistill.distill.losses import dkd_loss, kd_loss, standardise
@@ -25,6 +26,7 @@ from densedistill.distill.outputs import Batch, Prediction, StepOutputs
 from densedistill.distill.reuse import Adaptation
 from densedistill.distill.spec import Method, TermContext
 from densedistill.distill.taps import Tapped
+from densedistill.tasks import get
 from densedistill.tasks.methods import classification_methods
 
 METHODS = classification_methods()
@@ -272,3 +274,20 @@ def test_every_method_is_filed_under_its_name_with_a_paper() -> None:
         assert method.summary
     assert METHODS["crd"].needs.words() == "features (embedding), embeddings, index"
     assert METHODS["kd"].needs.words() == "outputs only"
+
+
+@pytest.mark.parametrize(
+    ("method", "also", "temperatures"),
+    [
+        ("kd", [], (4.0,)),
+        ("at", [], ()),
+        ("crd", [], ()),
+        ("crd", [("method.also.kd", {"temperature": 2.0})], (2.0,)),
+        ("kd", [("method.also.lskd", {})], (4.0, 2.0)),
+    ],
+)
+def test_temperatures_are_those_of_logits(
+    method: str, also: list[tuple[str, object]], temperatures: tuple[float, ...]
+) -> None:
+    """CRD's 0.07 belongs to embeddings: no divergence of logits is measured at it."""
+    assert resolve(get("cls"), Request(method=method, settings=also)).temperatures == temperatures

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt
 
 from densedistill.datasets.base import EvalSet, TaskData
 from densedistill.datasets.bsds import Split
-from densedistill.datasets.dense import IMAGENET_MEAN, IMAGENET_STD, DenseTrain, TargetKind
+from densedistill.datasets.dense import IMAGENET_MEAN, IMAGENET_STD, TargetKind, untrained
 from densedistill.datasets.dense_files import AnnotatedFile, annotated_file, filling_a_view, in_order_of_shape
 from densedistill.datasets.dense_pairs import HeldPairs, PairFiles, Pairs, Planes, held_where_they_fit
 from densedistill.datasets.dense_workers import dense_eval
@@ -127,22 +127,12 @@ def tests_on_disk(
     return AnnotatedSplit(pairs=pairs, ids={"test": [file.name for file in chosen]}, entries={}, notes=where)
 
 
-def untrained(
+def scored_alone(
     name: str, split: AnnotatedSplit, workers: int, target_kind: TargetKind, classes: tuple[str, ...] = ()
 ) -> TaskData:
-    """Data of which nothing is trained on: its test images, in place of validation's as well."""
-    images = split.evaluation("test", workers, target_kind)
-    return TaskData(
-        name=name,
-        train=DenseTrain(inputs=(), targets=(), crop=1),
-        val=images,
-        tests={name: images},
-        fingerprint="",
-        notes=split.notes,
-        classes=classes,
-        input_mean=IMAGENET_MEAN,
-        input_std=IMAGENET_STD,
-    )
+    """The test images of `split` as data of which nothing is trained on."""
+    data = untrained(name, {name: split.evaluation("test", workers, target_kind)}, split.notes)
+    return replace(data, classes=classes, input_mean=IMAGENET_MEAN, input_std=IMAGENET_STD)
 
 
 def split_of_collages(

@@ -7,7 +7,7 @@ Shape suffixes: B batch, C channels, H and W whole image, s side of a view.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from densedistill.datasets.base import Batch, ViewPlan
+from densedistill.datasets.base import Batch, EvalSet, TaskData, ViewPlan
 from densedistill.datasets.views import uniform
 
 Symmetry = Literal["none", "flip", "dihedral"]
@@ -189,6 +189,18 @@ def window(planes: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
 def unit_range(pixels: Tensor, device: torch.device) -> Tensor:
     """uint8 to float32 in [0, 1] on `device`; the copy to the device is made in bytes."""
     return pixels.to(device).to(torch.float32).div_(255.0)
+
+
+def untrained(name: str, tests: Mapping[str, EvalSet], notes: tuple[str, ...]) -> TaskData:
+    """Data of which nothing is trained on: test sets, the first in place of validation as well."""
+    return TaskData(
+        name=name,
+        train=DenseTrain(inputs=(), targets=(), crop=1),
+        val=next(iter(tests.values())),
+        tests=tests,
+        fingerprint="",
+        notes=notes,
+    )
 
 
 def as_target(pixels_BKHW: Tensor, kind: TargetKind, device: torch.device) -> Tensor:

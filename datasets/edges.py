@@ -17,10 +17,10 @@ from densedistill.datasets.annotated import (
     limit_notes,
     paired_files,
     paired_tests,
+    scored_alone,
     split_of_collages,
     split_on_disk,
     tests_on_disk,
-    untrained,
 )
 from densedistill.datasets.base import DataError, TaskData
 from densedistill.datasets.bsds import Split, bsds_images, read_annotations
@@ -116,7 +116,7 @@ def load_edge_tests(options: EdgeData) -> TaskData:
         notes = (_MASKS, *which)
     split = tests_on_disk(found, functools.partial(_edge_files, options), options)
     split = replace(split, notes=(*notes, *limit_notes(options), *split.notes))
-    return untrained(options.name, split, options.workers, "shares")
+    return scored_alone(options.name, split, options.workers, "shares")
 
 
 def bsds_annotations(options: EdgeData, part: Split, names: Sequence[str]) -> Callable[[int], np.ndarray]:

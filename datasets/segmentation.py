@@ -16,10 +16,10 @@ from densedistill.datasets.annotated import (
     limit_notes,
     paired_files,
     paired_tests,
+    scored_alone,
     split_of_collages,
     split_on_disk,
     tests_on_disk,
-    untrained,
 )
 from densedistill.datasets.base import TaskData
 from densedistill.datasets.bsds import Split
@@ -92,7 +92,7 @@ def load_segmentation_tests(options: SegmentationData) -> TaskData:
     classes, counted = _classes(found, options, "test")
     split = tests_on_disk(found, functools.partial(_class_files, options, classes), options)
     split = replace(split, notes=(counted, *notes, *limit_notes(options), *split.notes))
-    return untrained(options.name, split, options.workers, "classes", _numbers(classes))
+    return scored_alone(options.name, split, options.workers, "classes", _numbers(classes))
 
 
 def _collages(options: SegmentationData) -> tuple[AnnotatedSplit, tuple[str, ...]]:

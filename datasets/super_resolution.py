@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from densedistill.datasets.base import DataError, EvalSet, TaskData
 from densedistill.datasets.bicubic import imresize_8bit
-from densedistill.datasets.dense import DenseTrain
+from densedistill.datasets.dense import untrained
 from densedistill.datasets.dense_grid import grid_notes
 from densedistill.datasets.dense_pairs import HeldPairs, Pairs, held_where_they_fit
 from densedistill.datasets.dense_sr import SuperResolutionFiles, degraded_pair, high_size, super_resolution_files
@@ -130,25 +130,14 @@ def load_super_resolution_tests(options: SuperResolutionData) -> TaskData:
     """
     described = f"degradation: {options.degradation.describe(options.scale)}"
     if options.name == "photos":
-        return _untrained("photos", {"photos": _photo_part("test", options).evaluation(options)}, (described,))
+        return untrained("photos", {"photos": _photo_part("test", options).evaluation(options)}, (described,))
     root = data_root(options.root, "folder")
     found = _find_tests(root, options.tests or default_tests(root) or (".",), options)
     files = {label: _files(images, options) for label, images in found.items()}
     pairs, where = held_where_they_fit(files, options.memory_budget_mb)
     tests = {label: _part(files[label], pairs[label]).evaluation(options) for label in found}
     notes = (described, _published_note(found), *_cropped_notes(files.values(), options.scale), *where)
-    return _untrained("folder", tests, notes)
-
-
-def _untrained(name: str, tests: Mapping[str, EvalSet], notes: tuple[str, ...]) -> TaskData:
-    return TaskData(
-        name=name,
-        train=DenseTrain(inputs=(), targets=(), crop=1),
-        val=next(iter(tests.values())),
-        tests=tests,
-        fingerprint="",
-        notes=notes,
-    )
+    return untrained("folder", tests, notes)
 
 
 def _load_photos(options: SuperResolutionData) -> TaskData:

@@ -63,14 +63,9 @@ class Assembler:
         config = resolved.config
         self.plans = chosen(plan_arms(config.generations, config.controls, len(config.students)), config.only)
 
-    @property
-    def policy(self) -> Pretrained:
-        """On providers' weights for the arms' networks; methods go by the configuration's for what they read with."""
-        return self.resolved.config.pretrained
-
     def policy_for(self, plan: ArmPlan) -> Pretrained:
-        """On providers' weights for `plan`'s network."""
-        return self.policy
+        """On providers' weights for `plan`'s network; methods go by the configuration's for what they read with."""
+        return self.resolved.config.pretrained
 
     def data_for(self, plan: ArmPlan) -> TaskData:
         """The data as `plan`'s arm takes it: input sizes may differ between generations."""

@@ -82,7 +82,9 @@ class Chain(CachingAssembler):
     def policy_for(self, plan: ArmPlan) -> Pretrained:
         """What was decided for the first arm of `plan`'s network holds for all, and after a restart."""
         known = self.starts.of(plan)
-        return self.policy if known is None else "none" if known == RANDOM else "required"
+        if known is None:
+            return super().policy_for(plan)
+        return "none" if known == RANDOM else "required"
 
     def _network(self, plan: ArmPlan, spec: NetworkSpec) -> tuple[nn.Module, str, bool]:
         network, init, trained = super()._network(plan, spec)

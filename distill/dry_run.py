@@ -60,10 +60,9 @@ class TrialChain(CachingAssembler):
     """Whether networks are built without providers' weights that are only nice to have. What a method cannot do without
     is fetched all the same: without it nothing could be tried."""
 
-    @property
-    def policy(self) -> Pretrained:
-        """On providers' weights for the arms' networks."""
-        asked = super().policy
+    def policy_for(self, plan: ArmPlan) -> Pretrained:
+        """On providers' weights for `plan`'s network."""
+        asked = super().policy_for(plan)
         return "none" if self.lean and asked == "auto" else asked
 
     def network_of(self, arm: str) -> nn.Module:

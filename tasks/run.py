@@ -182,10 +182,10 @@ def _run(
     runtime.accelerator.wait_for_everyone()
     trackers = Trackers(resolved.config.track if runtime.is_main else (), run_dir.path)
     chain = make_chain(resolved, run_dir=run_dir, runtime=runtime, log=log, trackers=trackers, command=command)
-    teacher = _teacher_of(chain)
-    if config.teacher_run is not None and teacher is not None and not run_dir.arm(TEACHER).done:
+    taken_over = _taken_over(chain)
+    if taken_over is not None and not run_dir.arm(TEACHER).done:
         require_same_data("teacher_run", config.teacher_run, chain.data)
-        require_teacher(config.teacher_run, teacher)
+        require_teacher(*taken_over)
     chain.probed = preflight(chain)
     diagnosis = None
     if config.doctor != "never":
@@ -194,8 +194,8 @@ def _run(
         _begin(run_dir, resolved, begun=begun)
         if diagnosis is not None:
             write_json(run_dir.doctor_file, diagnosis.plain())
-        if config.teacher_run is not None and teacher is not None:
-            adopt_teacher(run_dir, config.teacher_run, teacher)
+        if taken_over is not None:
+            adopt_teacher(run_dir, *taken_over)
     runtime.accelerator.wait_for_everyone()
     log.message(f"run folder {run_dir.path}")
     try:
@@ -210,15 +210,16 @@ def _run(
     return Result(run_dir.path, result)
 
 
-def _teacher_of(chain: Chain) -> NetworkSpec | None:
-    """The chain's first network, with all that follows from the data: what a teacher that is taken over has to be.
+def _taken_over(chain: Chain) -> tuple[Path, NetworkSpec] | None:
+    """The run that the teacher is taken from, and what it has to be, with all that follows from the data.
 
-    None: no arm of this run needs it.
+    None: none is named, or no arm of this run needs a teacher.
     """
+    config = chain.resolved.config
     plan = next((plan for plan in chain.plans if plan.name == TEACHER), None)
-    if plan is None:
+    if config.teacher_run is None or plan is None:
         return None
-    return chain.resolved.config.network(1).model_copy(update={"arguments": chain.arguments_of(plan)})
+    return config.teacher_run, config.network(1).model_copy(update={"arguments": chain.arguments_of(plan)})
 
 
 def _on_all_processes(place: Path | None) -> Path:

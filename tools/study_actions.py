@@ -157,10 +157,9 @@ def _answer(path: Path) -> list[str]:
 
     study = read_study(path)
     found = answer(study, compute(study))
-    lines = [f"- {arm}: {verdict}." for arm, verdict, _ in found.lines] if len(found.lines) > 1 else []
     source = f" ({study.claim_source})" if study.claim_source else ""
     claim = [f"The claim{source}: {study.claim} {found.claim}"] if found.claim else []
-    return [line for line in (found.headline, *lines, *claim, found.state) if line]
+    return [line for line in (found.headline, *found.listed, *claim, found.state) if line]
 
 
 def _write_report(path: Path) -> Path:

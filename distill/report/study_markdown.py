@@ -22,8 +22,7 @@ def study_markdown(study: StudyFacts) -> str:
 def _head(study: StudyFacts, numbers: Numbers) -> str:
     found = answer(study, numbers)
     parts = [f"# {study.question or study.name}", found.headline]
-    if len(found.lines) > 1:
-        parts.append("\n".join(f"- {arm}: {verdict}." for arm, verdict, _ in found.lines))
+    parts += ["\n".join(found.listed)] * bool(found.listed)
     if study.claim:
         source = f" ({study.claim_source})" if study.claim_source else ""
         parts.append(f"Claim examined{source}: {study.claim}{f' **{found.claim}**' if found.claim else ''}")

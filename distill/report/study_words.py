@@ -25,6 +25,11 @@ class Answer:
     state: str
     """What is still lacking; empty where every trial is done."""
 
+    @property
+    def listed(self) -> tuple[str, ...]:
+        """The comparisons as lines of a list; none where the headline has said the only one."""
+        return tuple(f"- {arm}: {verdict}." for arm, verdict, _ in self.lines) if len(self.lines) > 1 else ()
+
 
 def answer(study: StudyFacts, numbers: Numbers) -> Answer:
     """The answer to the study's question, as far as its trials support one."""

@@ -113,11 +113,11 @@ def mlkd_loss(
     student_BK, teacher_BK = widened(student_logits), widened(teacher_logits).detach()
     with without_autocast(student_BK):
         answers = (standardise(student_BK), standardise(teacher_BK)) if standardised else (student_BK, teacher_BK)
-        levels = [
-            instance_weight * _instance_level(*answers, temperature) + batch_weight * batch + class_weight * category
-            for temperature in temperatures
-            for batch, category in [_relation_levels(student_BK, teacher_BK, temperature)]
-        ]
+        levels = []
+        for temperature in temperatures:
+            batch, category = _relation_levels(student_BK, teacher_BK, temperature)
+            instance = _instance_level(*answers, temperature)
+            levels.append(instance_weight * instance + batch_weight * batch + class_weight * category)
         return torch.stack(levels).sum()
 
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from densedistill.datasets.base import TaskData
 from densedistill.distill.doctor.chain import DoctorChain, like
+from densedistill.distill.losses import kd_loss
+from densedistill.distill.objective import LossTerm
+from densedistill.distill.outputs import StepOutputs
 from densedistill.distill.spec import TaskSpec
 
 Patients = Callable[..., DoctorChain]
@@ -68,3 +72,30 @@ def run(trained: tuple[Path, TaskData], tmp_path: Path) -> tuple[Path, TaskData]
     folder = tmp_path / "run"
     shutil.copytree(trained[0], folder)
     return folder, trained[1]
+
+
+@pytest.fixture(scope="session")
+def with_terms() -> Callable[[TaskSpec, Callable[[StepOutputs], Tensor]], TaskSpec]:
+    """(spec, taught) -> `spec` with `taught` in place of its method's term, at the weight alpha."""
+
+    def changed(spec: TaskSpec, taught: Callable[[StepOutputs], Tensor]) -> TaskSpec:
+        method = spec.methods["kd"]
+
+        def terms(parameters: Any, context: Any) -> Sequence[LossTerm]:
+            made = method.terms(parameters, context)
+            return [dataclasses.replace(term, fn=taught) if term.needs_teacher else term for term in made]
+
+        return dataclasses.replace(spec, methods={**spec.methods, "kd": dataclasses.replace(method, terms=terms)})
+
+    return changed
+
+
+@pytest.fixture(scope="session")
+def swapped() -> Callable[[StepOutputs], Tensor]:
+    """A term that teaches by KL(student ‖ teacher)."""
+
+    def term(outputs: StepOutputs) -> Tensor:
+        """KL the wrong way round."""
+        return kd_loss(outputs.taught().output.detach(), outputs.student.output, 4.0)
+
+    return term

@@ -19,7 +19,7 @@ from densedistill.distill.collective import from_main
 from densedistill.distill.config import Resolved
 from densedistill.distill.counters import Counters
 from densedistill.distill.data import TaskData
-from densedistill.distill.files import save_weights, write_json
+from densedistill.distill.files import write_json
 from densedistill.distill.lesson import Lesson
 from densedistill.distill.memory import peak_megabytes, reset_peak
 from densedistill.distill.networks import NetworkSource, Pretrained
@@ -33,6 +33,7 @@ from densedistill.distill.spec import NetworkSpec
 from densedistill.distill.starts import RANDOM, Starts
 from densedistill.distill.surroundings import Surroundings
 from densedistill.distill.teacher import Teacher
+from densedistill.distill.tensors import save_weights
 from densedistill.distill.training import ArmTraining
 from densedistill.distill.transfer import read_earlier, require_same_data
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from densedistill.distill.files import load_state, save_state
+from densedistill.distill.tensors import load_state, save_state
 
 SAVE_AFTER_SECONDS = 30.0
 SAVE_COST_BOUND = 0.05

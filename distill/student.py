@@ -10,11 +10,11 @@ from safetensors import SafetensorError
 from torch import nn
 
 from densedistill.distill.errors import RequestError, unknown_name
-from densedistill.distill.files import load_tensors
 from densedistill.distill.networks import NetworkSource, source_by_name
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.reuse import ReusedHead
 from densedistill.distill.run_dir import ArmDir, RunDir
+from densedistill.distill.tensors import load_tensors
 
 
 def load_student(run_dir: Path | str, arm: str | None = None) -> nn.Module:

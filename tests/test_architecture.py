@@ -83,6 +83,7 @@ def test_helpers_find_what_they_look_for(tmp_path: Path) -> None:
             "from densedistill.tools import benchmark, distill, doctor, evaluate, export, predict; doctor.parser()",
             ("torch", "numpy", "pydantic"),
         ),
+        ("from densedistill.distill.report import page, study_page, summary", ("torch",)),
         ("import densedistill.backbones", ("timm", "segmentation_models_pytorch", "spandrel")),
     ],
 )

@@ -24,11 +24,11 @@ from densedistill.distill.chain import Chain
 from densedistill.distill.compilation import TRY_AT_STEP
 from densedistill.distill.config import Request, Resolved, resolve
 from densedistill.distill.errors import RunFailedError
-from densedistill.distill.files import save_weights
 from densedistill.distill.progress import Level, SilentLog
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import start_runtime
 from densedistill.distill.surroundings import Surroundings
+from densedistill.distill.tensors import save_weights
 from densedistill.tools.benchmark_machine import seconds_of, synchronise
 from densedistill.tools.benchmark_workload import STUDENT, Workload
 

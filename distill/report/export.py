@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
+from densedistill.distill.files import replacing
 from densedistill.distill.report.contact_sheet import contact_sheet
 from densedistill.distill.report.drawing import Chart, add_legend, as_png, as_svg
 from densedistill.distill.report.panels import Panels
@@ -43,20 +41,6 @@ def write_beside(page: Path, charts: Sequence[Chart], sheets: Sequence[Sheet], p
 def file_name(name: str) -> str:
     """A name with nothing in it that a file system or LaTeX stumbles over."""
     return re.sub(r"[^A-Za-z0-9.-]+", "-", name).strip("-.") or "unnamed"
-
-
-@contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """A temporary path beside `target`, whose file takes its place in one step on success."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix)
-    os.close(handle)
-    try:
-        yield Path(name)
-        Path(name).chmod(0o644)
-        Path(name).replace(target)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def _write(path: Path, content: bytes) -> Path:

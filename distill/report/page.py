@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from densedistill.distill.files import write_text
 from densedistill.distill.report import words
 from densedistill.distill.report.arithmetic import contradictions
 from densedistill.distill.report.charts import outcome_charts, training_charts
 from densedistill.distill.report.drawing import Chart, Stroke, strokes
-from densedistill.distill.report.export import replacing, write_beside
+from densedistill.distill.report.export import write_beside
 from densedistill.distill.report.facts import ArmFacts, RunFacts
 from densedistill.distill.report.mechanism import mechanism_chart
 from densedistill.distill.report.panels import read_panels
@@ -83,7 +84,7 @@ def write_report(run_dir: Path) -> Path:
     """
     target = run_dir / "report.html"
     run = read_run(run_dir)
-    _write(target, render(run, draw(run)))
+    write_text(target, render(run, draw(run)))
     return target
 
 
@@ -95,7 +96,7 @@ def write_report_and_files(run_dir: Path, target: Path) -> Path:
     """
     run = read_run(run_dir)
     figures, study = draw(run), as_study([run])
-    _write(target, render(run, figures))
+    write_text(target, render(run, figures))
     legend = tuple((role, look) for role, look in _legend(run))
     charts = [replace(one, legend=legend) for one in figures.all]
     panels = read_panels(run.folder, [arm.arm for arm in run.arms])
@@ -115,11 +116,6 @@ def draw(run: RunFacts) -> Figures:
         classes=class_charts(study, compute(study), looks),
         mechanism=[] if mechanism is None else [mechanism],
     )
-
-
-def _write(target: Path, page: str) -> None:
-    with replacing(target) as temporary:
-        temporary.write_text(page, encoding="utf-8")
 
 
 def _legend(run: RunFacts) -> list[tuple[str, Stroke]]:

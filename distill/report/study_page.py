@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from densedistill.distill.files import write_text
 from densedistill.distill.report import words
 from densedistill.distill.report.drawing import Chart, Stroke, role_strokes
-from densedistill.distill.report.export import replacing, write_beside
+from densedistill.distill.report.export import write_beside
 from densedistill.distill.report.mechanism import mechanism_chart
 from densedistill.distill.report.panels import Panels
 from densedistill.distill.report.sheets import Sheet
@@ -50,9 +51,7 @@ def write_comparison(study: StudyFacts, target: Path) -> Path:
     sections = _sections(study, numbers)
     sheets = study_sheets(study, numbers)
     panels = study_panels(study, numbers)
-    page = render_study(study, numbers, sections, sheets, panels)
-    with replacing(target) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(target, render_study(study, numbers, sections, sheets, panels))
     write_beside(target, [chart for section in sections for chart in section.charts], sheets, panels)
     return target
 

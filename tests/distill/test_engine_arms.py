@@ -13,11 +13,11 @@ from torch import nn
 
 from densedistill.distill.arm import ArmPlan, plan_arms
 from densedistill.distill.chain import Chain
-from densedistill.distill.files import load_tensors
 from densedistill.distill.objective import Objective
 from densedistill.distill.probe import sample_batch
 from densedistill.distill.step import DistillationStep
 from densedistill.distill.teacher import Teacher
+from densedistill.distill.tensors import load_tensors
 
 KINDS = ("cls", "edges", "sr")
 

@@ -18,11 +18,11 @@ import torch
 from densedistill.distill.arm import Arm
 from densedistill.distill.config import Request, resolve
 from densedistill.distill.errors import InterruptedRunError, RequestError
-from densedistill.distill.files import load_state, load_tensors
 from densedistill.distill.lesson import Lesson
 from densedistill.distill.micro_batches import pieces, smallest_piece
 from densedistill.distill.outputs import Prediction, StepOutputs
 from densedistill.distill.probe import estimate_memory
+from densedistill.distill.tensors import load_state, load_tensors
 from densedistill.distill.training import ArmTraining
 from densedistill.tasks.methods import classification_methods
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from densedistill.distill.chain import Chain
 from densedistill.distill.errors import RunFailedError
-from densedistill.distill.files import load_state, load_tensors
 from densedistill.distill.spec import TaskSpec
+from densedistill.distill.tensors import load_state, load_tensors
 from densedistill.distill.training import ArmTraining
 
 ONE = {"generations": 1}

@@ -12,9 +12,9 @@ import torch
 from torch import nn
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.files import load_tensors
 from densedistill.distill.reuse import ReusedHead, answers_linearly
 from densedistill.distill.student import rebuild
+from densedistill.distill.tensors import load_tensors
 
 HEAD = ReusedHead(
     tap="body",

@@ -20,10 +20,10 @@ from densedistill.distill.doctor.limits import Limits
 from densedistill.distill.doctor.planned import Cost
 from densedistill.distill.dry_run import preflight
 from densedistill.distill.errors import RunFailedError
-from densedistill.distill.files import load_tensors
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import StepOutputs
 from densedistill.distill.spec import TaskSpec
+from densedistill.distill.tensors import load_tensors
 
 Patients = Callable[..., DoctorChain]
 Trained = tuple[Path, TaskData]

@@ -18,12 +18,12 @@ from densedistill.distill.doctor.chain import DoctorChain
 from densedistill.distill.doctor.examination import check_arm, check_teachers, examine
 from densedistill.distill.doctor.finding import Finding
 from densedistill.distill.doctor.limits import Limits
-from densedistill.distill.files import load_tensors, save_tensors
 from densedistill.distill.losses import kd_loss
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import StepOutputs
 from densedistill.distill.spec import TaskSpec
 from densedistill.distill.teacher import Teacher
+from densedistill.distill.tensors import load_tensors, save_tensors
 from densedistill.distill.training import ArmTraining
 from densedistill.tasks import get
 

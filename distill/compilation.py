@@ -11,6 +11,7 @@ from torch import nn
 from densedistill.distill.answers import Answers
 from densedistill.distill.choices import Choices
 from densedistill.distill.collective import from_main
+from densedistill.distill.errors import first_line
 from densedistill.distill.fast.compiling import (
     CompileRecord,
     CompileRecords,
@@ -19,7 +20,7 @@ from densedistill.distill.fast.compiling import (
     record_key,
     worth_compiling,
 )
-from densedistill.distill.fast.prepared import PreparedTeacher, first_line
+from densedistill.distill.fast.prepared import PreparedTeacher
 from densedistill.distill.outputs import Batch, Prediction
 from densedistill.distill.runtime import Runtime, synchronise
 from densedistill.distill.training import ArmTraining

@@ -25,6 +25,16 @@ class InterruptedRunError(RuntimeError):
         """The run's, where it has one."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message that says something, or the error's kind where none does.
+
+    Of a compiler's error it is its cause's. A full stop at its end is left away: the line stands within our sentence.
+    """
+    cause = getattr(error, "inner_exception", error)
+    lines = (line.strip() for line in str(cause).splitlines())
+    return next((line for line in lines if line), "").rstrip(".") or type(cause).__name__
+
+
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> str:
     """One sentence for an unknown `name`: the nearest match, then every choice."""
     known = sorted(choices)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from densedistill.distill.errors import RunFailedError
+from densedistill.distill.errors import RunFailedError, first_line
 
 
 @contextlib.contextmanager
@@ -35,6 +35,5 @@ def naming_failures(folder: Path | None) -> Iterator[None]:
             if "allocate memory" not in text and "out of memory" not in text:
                 raise
         raise RunFailedError(
-            f"memory ran out ({text.splitlines()[0] if text else 'MemoryError'}): give a smaller --batch-size; the "
-            f"last good state{where} is kept."
+            f"memory ran out ({first_line(error)}): give a smaller --batch-size; the last good state{where} is kept."
         ) from error

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from densedistill.distill.errors import RequestError
+from densedistill.distill.errors import RequestError, first_line
 from densedistill.distill.files import read_json, write_json, write_text
 
 SCHEMA = 1
@@ -147,8 +147,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
     try:
         value = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        first = str(error).splitlines()[0]
-        raise RequestError(f"configuration file '{path}' is not readable as YAML ({first}).") from None
+        raise RequestError(f"configuration file '{path}' is not readable as YAML ({first_line(error)}).") from None
     if not isinstance(value, dict):
         raise RequestError(f"configuration file '{path}' must hold a mapping of fields, as config.yaml of a run does.")
     return value

@@ -9,7 +9,7 @@ from typing import Any
 from safetensors import SafetensorError
 from torch import nn
 
-from densedistill.distill.errors import RequestError, unknown_name
+from densedistill.distill.errors import RequestError, first_line, unknown_name
 from densedistill.distill.networks import NetworkSource, source_by_name
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.reuse import ReusedHead
@@ -73,6 +73,7 @@ def rebuild(folder: ArmDir, networks: NetworkSource) -> nn.Module:
     try:
         network.load_state_dict(load_tensors(folder.weights))
     except (OSError, RuntimeError, SafetensorError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise RequestError(f"weights '{folder.weights}' cannot be loaded into {record['network']}: {first}") from error
+        raise RequestError(
+            f"weights '{folder.weights}' cannot be loaded into {record['network']}: {first_line(error)}"
+        ) from error
     return network.eval()

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from densedistill.distill.errors import RequestError
+from densedistill.distill.errors import RequestError, first_line
 
 if TYPE_CHECKING:
     from accelerate.tracking import GeneralTracker
@@ -108,7 +108,6 @@ def _naming(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise RequestError(
-            f"tracker '{name}' cannot start ({first}): mend that, or leave it out of --track."
+            f"tracker '{name}' cannot start ({first_line(error)}): mend that, or leave it out of --track."
         ) from error

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from densedistill import backbones
 from densedistill.distill.data import TaskData
-from densedistill.distill.errors import RequestError, RunFailedError
+from densedistill.distill.errors import RequestError, RunFailedError, first_line
 from densedistill.distill.files import replacing
 from densedistill.distill.plan import Plan
 from densedistill.tools.finished import FinishedArm, open_arm
@@ -139,7 +139,7 @@ def _write(arm: FinishedArm, image: Tensor, free_multiple: int | None, path: Pat
             )
         except torch.onnx.OnnxExporterError as error:
             remedy = "" if free_multiple is None else "; try a fixed size with --input-size H W"
-            first = str(error.__cause__ or error).strip().splitlines()[0]
+            first = first_line(error.__cause__ or error)
             raise RequestError(f"{arm.record['network']} cannot be exported ({first}){remedy}.") from error
     if program is None:
         raise RuntimeError("torch.onnx.export made no program")

@@ -17,9 +17,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from densedistill.distill.errors import RequestError
+from densedistill.distill.errors import RequestError, first_line
 from densedistill.distill.fast.agreement import deviation
-from densedistill.distill.fast.prepared import first_line
 from densedistill.distill.outputs import Prediction
 
 _X86 = ("x86_64", "amd64")

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from densedistill.distill.errors import first_line
 from densedistill.distill.fast.agreement import deviations, excess
 from densedistill.distill.fast.recompilation import allow_networks
 from densedistill.distill.outputs import Prediction
@@ -37,12 +38,6 @@ class Reference:
 def half_precision(device: torch.device, dtype: torch.dtype | None) -> AbstractContextManager[object]:
     """Autocast in `dtype`; None: float32, whatever surrounds the call."""
     return torch.autocast(device.type, dtype=dtype, enabled=dtype is not None)
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of an error's message, or its kind where it has none; of a compiler's error, its cause's."""
-    cause = getattr(error, "inner_exception", error)
-    return (str(cause).strip() or type(cause).__name__).splitlines()[0].rstrip(".")
 
 
 class _Asking:

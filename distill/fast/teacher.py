@@ -11,9 +11,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from densedistill.distill.errors import first_line
 from densedistill.distill.fast.agreement import deviations, excess
 from densedistill.distill.fast.folding import fold_batch_norms
-from densedistill.distill.fast.prepared import Part, PreparedTeacher, Reference, first_line, half_precision
+from densedistill.distill.fast.prepared import Part, PreparedTeacher, Reference, half_precision
 from densedistill.distill.outputs import Prediction
 from densedistill.distill.taps import Tapped
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from densedistill.distill.errors import RequestError
+from densedistill.distill.errors import RequestError, first_line
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -40,12 +40,12 @@ def open_storage(name: str | None, folder: Path) -> BaseStorage:
         return _database(url)
     except (ImportError, ArgumentError) as error:
         raise RequestError(
-            f"storage '{hidden(url)}' cannot be used ({_first_line(error)}): give a URL of SQLAlchemy with its driver "
+            f"storage '{hidden(url)}' cannot be used ({first_line(error)}): give a URL of SQLAlchemy with its driver "
             "installed (sqlite:///FILE, postgresql+psycopg://USER@HOST/NAME, mysql+pymysql://...), or journal:FILE."
         ) from None
     except (SQLAlchemyError, OSError, RuntimeError) as error:
         raise RequestError(
-            f"storage '{hidden(url)}' cannot be reached ({_first_line(error)}): start the server, mend the address, or "
+            f"storage '{hidden(url)}' cannot be reached ({first_line(error)}): start the server, mend the address, or "
             "leave --storage out for a file in the study's folder."
         ) from None
 
@@ -105,7 +105,3 @@ def _journal(path: Path) -> BaseStorage:
 def _make_folder_of(url: str) -> None:
     if url.startswith("sqlite:///"):
         Path(url.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-
-
-def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

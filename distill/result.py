@@ -15,7 +15,7 @@ from densedistill.distill.config import Resolved
 from densedistill.distill.data import TaskData
 from densedistill.distill.fidelity import compared_fidelity
 from densedistill.distill.run_dir import SCHEMA
-from densedistill.distill.spec import MetricSpec
+from densedistill.distill.spec import MetricSpec, Reference
 from densedistill.distill.transfer import Records, transfer
 from densedistill.distill.watching import worse_teacher
 
@@ -121,6 +121,16 @@ def describe_data(data: TaskData) -> dict[str, Any]:
     }
 
 
+def published(resolved: Resolved) -> tuple[Reference, ...]:
+    """The preset's figures; none where the run has other data than they are given for.
+
+    An embedded demo has its reference's figures beside it by intent: their sources name the data they were measured on.
+    """
+    preset = resolved.spec.presets[resolved.config.preset]
+    own = preset.data.model_dump(mode="json").get("name")
+    return preset.references if resolved.config.data.get("name") == own else ()
+
+
 def make_result(
     resolved: Resolved,
     data: TaskData,
@@ -135,7 +145,6 @@ def make_result(
     """result.json, schema 1. `earlier` are the arms of the run it is compared with, `doctor` is what it found."""
     config, metric = resolved.config, resolved.spec.metric
     arms = [record["arm"] for record in records]
-    references = resolved.spec.presets[config.preset].references
     return {
         "schema": SCHEMA,
         "task": config.task,
@@ -150,7 +159,7 @@ def make_result(
         "arms": compare(records, metric, earlier),
         "baselines": list(baselines),
         "doctor": None if doctor is None else examined(doctor),
-        "references": [asdict(reference) for reference in references if reference.arm in arms],
+        "references": [asdict(reference) for reference in published(resolved) if reference.arm in arms],
         "environment": {**environment, "commit": commit(), "system": platform.platform()},
     }
 

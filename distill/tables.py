@@ -58,7 +58,7 @@ def references_table(result: Mapping[str, Any]) -> Table | None:
     metric = metric_facts(fields(result.get("metric")))
     arms = [arm.arm for arm in arm_facts(result)]
     named = words.roles(arms, [reference.arm for reference in references])
-    table = _table("figures of the reference, not measured here", "arm", ())
+    table = _table("figures of the reference, not measured here", "arm", (), least=0)
     table.add_column("metric")
     table.add_column("value", justify="right")
     table.add_column("split")
@@ -79,7 +79,7 @@ def _unit(reference: ReferenceFacts, metric: MetricFacts) -> str:
     return metric.unit if own else words.unit_of(reference.metric)
 
 
-def _table(title: str, first: str, figures: Sequence[str]) -> Table:
+def _table(title: str, first: str, figures: Sequence[str], least: int = _FIRST_COLUMN) -> Table:
     table = Table(
         title=Text(title, style="bold"),
         box=box.SIMPLE_HEAD,
@@ -89,7 +89,7 @@ def _table(title: str, first: str, figures: Sequence[str]) -> Table:
         pad_edge=False,
         show_edge=False,
     )
-    table.add_column(first, overflow="fold", min_width=_FIRST_COLUMN)
+    table.add_column(first, overflow="fold", min_width=least)
     for head in figures:
         table.add_column(Text(head), justify="right")
     return table

@@ -15,8 +15,10 @@ from densedistill.datasets.classification import ClassificationData
 from densedistill.distill.recipe import Recipe
 from densedistill.distill.spec import NetworkSpec, Preset, Reference
 
-_REDONE = "reference 004's repository, final_results.csv and teachers.csv: selected on 5,000 images, 3 to 5 seeds"
-_ABSTRACT = "reference 004: mean of 3 seeds, best epoch on the test set"
+_REDONE = (
+    "reference 004's repository, final_results.csv and teachers.csv (CIFAR-10): selected on 5,000 images, 3-5 seeds"
+)
+_ABSTRACT = "reference 004 (CIFAR-10): mean of 3 seeds, best epoch on the test set"
 _RECIPE = Recipe(
     optimizer="sgd",
     learning_rate=0.1,

@@ -10,7 +10,7 @@ from densedistill.datasets.classification import ClassificationData
 from densedistill.distill.recipe import Recipe
 from densedistill.distill.spec import NetworkSpec, Preset, Reference
 
-_SOURCE = "Tian, Krishnan and Isola 2020 (CRD), tables 1 and 2: trained on all 50,000 images"
+_SOURCE = "Tian, Krishnan and Isola 2020 (CRD), tables 1 and 2: CIFAR-100, trained on all 50,000 images"
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ def systems() -> dict[str, Preset]:
 
 def efficientnets() -> dict[str, Preset]:
     """`v1` to `v4`. From `v2` on, each changes one thing of `v2`."""
-    first, second = "reference 001, tables 4 and 6", "reference 000, tables 1 and 2"
+    first, second = "reference 001, tables 4 and 6 (CIFAR-100)", "reference 000, tables 1 and 2 (CIFAR-100)"
     return {
         "v1": _efficientnet("Mixup and CutMix, α 0.9", "kd", {**_KD, "alpha": 0.9}, (75.75, 72.36), first, data=_MIXED),
         "v1-alpha-0.7": _efficientnet("Mixup and CutMix, α 0.7", "kd", _KD, (76.65, 76.12), second, data=_MIXED),
@@ -45,7 +45,7 @@ def efficientnets() -> dict[str, Preset]:
             {**_KD, **_SMOOTHED},
             (76.65, 76.19),
             second,
-            earlier=((75.76, 74.21), "reference 001, table 6"),
+            earlier=((75.76, 74.21), "reference 001, table 6 (CIFAR-100)"),
         ),
         "v3": _efficientnet(
             "v2 with DKD, β 8", "dkd", {**_DKD, "nckd_weight": 8.0, **_SMOOTHED}, (76.65, 66.85), second
@@ -128,7 +128,7 @@ def _convnext(
         method="kd",
         method_parameters={"alpha": alpha, "temperature": temperature},
         references=_references(
-            f"reference 002, {table} (200 classes, official validation part)",
+            f"reference 002, {table} (Tiny-ImageNet's 200 classes, official validation part)",
             zip(arms, figures, strict=True),
         ),
     )

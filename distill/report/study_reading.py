@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,7 @@ def read_study(folder: Path) -> StudyFacts:
             "use the version that wrote it."
         )
     claim = fields(study.get("claim"))
+    source = text(claim.get("source"))
     metric = metric_facts(fields(study.get("metric")))
     arms = tuple(_arm(folder, entry, metric.name) for entry in entries(study.get("arms")))
     names = {arm.arm for arm in arms}
@@ -57,7 +59,7 @@ def read_study(folder: Path) -> StudyFacts:
         preset=text(study.get("preset")),
         question=text(study.get("question")),
         claim=text(claim.get("text")),
-        claim_source=text(claim.get("source")),
+        claim_source=source,
         expects={arm: text(side) for arm, side in fields(claim.get("expects")).items()},
         metric=metric,
         selected_by=_selected_by(arms) or metric,
@@ -66,7 +68,9 @@ def read_study(folder: Path) -> StudyFacts:
         arms=arms,
         pairs=_pairs(entries(study.get("arms")), names, text(study.get("control"))),
         teachers=tuple(_teacher(folder, entry, metric.name) for entry in entries(study.get("teachers"))),
-        references=references_of(trial.run for arm in arms for trial in arm.trials),
+        references=tuple(
+            one for one in references_of(trial.run for arm in arms for trial in arm.trials) if belongs(one, source)
+        ),
         complete=bool(study.get("complete", all(_ended(arm) for arm in arms))),
         warnings=strings(study.get("warnings")),
         notes=strings(study.get("notes")),
@@ -78,6 +82,16 @@ def read_study(folder: Path) -> StudyFacts:
 def references_of(runs: Iterable[RunFacts | None]) -> tuple[ReferenceFacts, ...]:
     """The published figures beside any of `runs`, each once."""
     return tuple(dict.fromkeys(reference for run in runs if run is not None for reference in run.references))
+
+
+def belongs(reference: ReferenceFacts, source: str) -> bool:
+    """Whether a published figure is of the document that a study's claim comes from; any is where none is claimed."""
+    return not source or bool(_documents(reference.source) & _documents(source))
+
+
+def _documents(source: str) -> set[str]:
+    """The reference documents that a source names by number; without one, the source itself."""
+    return set(re.findall(r"reference \d{3}", source)) or {source}
 
 
 def find_arm(run: RunFacts | None, arm: str) -> ArmFacts | None:

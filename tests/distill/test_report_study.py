@@ -21,7 +21,7 @@ from densedistill.distill.report.study_page import render_study
 from densedistill.distill.report.study_reading import read_study
 from densedistill.distill.report.study_samples import study_panels
 from densedistill.distill.report.study_tables import study_sheets
-from densedistill.distill.report.study_words import answer
+from densedistill.distill.report.study_words import answer, contradictions_of
 
 STUDENT, SCRATCH = (71.0, 71.6, 71.1), (70.1, 70.4, 70.3)
 
@@ -288,6 +288,25 @@ def test_reference_arithmetic_is_flagged_where_it_belongs(fake: ModuleType, tmp_
     assert "super-resolution" not in text
     other = two_arms(fake, tmp_path / "other", claim={"text": "x", "source": "reference 004"})
     assert "Arithmetic" not in plain(written(other))
+
+
+def test_only_figures_of_the_claim_s_document_stand_beside_a_study(fake: ModuleType, tmp_path: Path) -> None:
+    sources = ("reference 003, section 5.2", "reference 004: a mean", "Tian 2020, table 1")
+    listed = [{"arm": "gen_02", "value": 9.5, "metric": "accuracy", "split": "test", "source": one} for one in sources]
+    folder = two_arms(fake, tmp_path)
+    result = folder / "runs" / "kd" / "seed-0" / "result.json"
+    result.write_text(json.dumps(json.loads(result.read_text()) | {"references": listed}))
+    claims = {
+        "": sources,
+        "reference 004": sources[1:2],
+        "their own papers": (),
+        "reference 003, section 8": sources[:1],
+    }
+    for source, kept in claims.items():
+        study = json.loads((folder / "study.json").read_text()) | {"claim": {"text": "x", "source": source}}
+        (folder / "study.json").write_text(json.dumps(study))
+        assert tuple(one.source for one in read_study(folder).references) == kept
+        assert ("Reference 003" in " ".join(contradictions_of(read_study(folder)))) == (sources[0] in kept)
 
 
 def test_markdown_is_ready_to_commit(grid: Path) -> None:

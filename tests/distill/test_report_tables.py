@@ -93,6 +93,16 @@ def test_references_stand_apart_and_unparsed() -> None:
     assert "not measured here" in printed
 
 
+def test_references_lose_no_letter_within_80_columns() -> None:
+    """The arm's column once kept 24 columns, and the table ran out of the terminal."""
+    result = _result()
+    source = "Tian, Krishnan and Isola 2020 (CRD), tables 1 and 2: CIFAR-100, trained on all 50,000 images"
+    result["references"] = [{"arm": "gen_02", "value": 70.66, "split": "test", "source": source}]
+    printed = _printed(references_table(result))
+    written = "".join(line[printed.splitlines()[1].index("source") :] for line in printed.splitlines()[3:])
+    assert written.replace(" ", "") == source.replace(" ", "")
+
+
 def test_reference_in_another_metric_says_so() -> None:
     result = _result()
     result["references"][0] |= {"metric": "psnr_y", "value": 28.5, "source": "paper"}

@@ -9,6 +9,7 @@ import pytest
 
 from densedistill import backbones
 from densedistill.distill.config import Request, Resolved, differences, resolve
+from densedistill.distill.result import published
 from densedistill.tasks import get
 from densedistill.tasks.peers import peers
 from densedistill.tasks.systems import systems
@@ -99,6 +100,24 @@ def test_capacity_s_abstract_stands_beside_what_was_redone() -> None:
         ("gen_02", 95.55, False),
     }
     assert {r.arm for r in PRESETS["capacity-34-18-feature-unclipped"].references} == {"gen_01", "gen_02_scratch"}
+
+
+def test_figures_of_other_data_are_left_out() -> None:
+    """CIFAR-100's 72.34 once stood beside a CIFAR-10 teacher."""
+
+    def figures(data: str) -> list[float]:
+        asked = Request(preset="resnet56-resnet20", settings=[("data.name", data)])
+        return [one.value for one in published(resolve(get("cls"), asked))]
+
+    assert figures("cifar100") == [72.34, 69.06, 70.66]
+    assert figures("cifar10") == []
+
+
+def test_a_demo_s_figures_name_the_data_they_are_of() -> None:
+    told = [one.source for one in published(resolve(get("edges"), Request(preset="demo")))]
+    assert told
+    assert all("BSDS500" in source for source in told)
+    assert all("CIFAR-100" in one.source for preset in peers().values() for one in preset.references)
 
 
 def test_light_students_of_the_literature_take_a_smaller_step() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 from densedistill.distill.arm import Arm
 from densedistill.distill.assembly import Assembler
 from densedistill.distill.cache_plan import CachePlan, plan_cache
+from densedistill.distill.immaterial import HOW_DATA_ARE_READ, among
 from densedistill.distill.probe import sample_batch
 from densedistill.distill.teacher import Teacher
 
@@ -54,7 +55,11 @@ class CachingAssembler(Assembler):
             },
             "data": self.data.fingerprint,
             # Where the data lies does not matter: its fingerprint does.
-            "views": {name: repr(value) for name, value in options.items() if not isinstance(value, Path)},
+            "views": {
+                name: repr(value)
+                for name, value in options.items()
+                if not isinstance(value, Path) and not among(f"data.{name}", HOW_DATA_ARE_READ)
+            },
             "seed": arm.seed,
             "precision": self.runtime.precision,
             "device": self.runtime.device.type,

@@ -316,13 +316,28 @@ def chain_faults(config: RunConfig, spec: TaskSpec) -> list[str]:
     return faults
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """The fields in which two plain configurations differ, each as `path: old -> new`."""
-    found = []
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """One field in which two plain configurations differ."""
+
+    path: str
+    """Dotted."""
+    before: object
+    now: object
+    """None where the field is absent, as where it is none."""
+
+    def __str__(self) -> str:
+        """`path: old -> new`."""
+        return f"{self.path}: {self.before!r} -> {self.now!r}"
+
+
+def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[Difference]:
+    """The fields in which two plain configurations differ; `prefix` stands before their paths."""
+    found: list[Difference] = []
     for key in sorted({*before, *now}):
         old, new = before.get(key), now.get(key)
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             found += differences(old, new, f"{prefix}{key}.")
         elif old != new:
-            found.append(f"{prefix}{key}: {old!r} -> {new!r}")
+            found.append(Difference(f"{prefix}{key}", old, new))
     return found

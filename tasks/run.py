@@ -19,12 +19,13 @@ from densedistill.distill import report
 from densedistill.distill.adoption import TEACHER, adopt_teacher, require_teacher
 from densedistill.distill.chain import Chain
 from densedistill.distill.collective import from_main
-from densedistill.distill.config import Resolved, RunConfig, differences
+from densedistill.distill.config import Difference, Resolved, RunConfig, differences
 from densedistill.distill.doctor.examination import before_run
 from densedistill.distill.dry_run import preflight
 from densedistill.distill.errors import InterruptedRunError, RequestError
 from densedistill.distill.files import is_temporary, write_json
 from densedistill.distill.guard import naming_failures
+from densedistill.distill.immaterial import IMMATERIAL, among
 from densedistill.distill.panels import write_panels
 from densedistill.distill.progress import RichLog, RunLog, SilentLog
 from densedistill.distill.run_dir import RunDir
@@ -268,7 +269,7 @@ def _made_for_one(wanted: Path) -> Path:
             continue
 
 
-def _changed(run_dir: RunDir, resolved: Resolved) -> list[str]:
+def _changed(run_dir: RunDir, resolved: Resolved) -> list[Difference]:
     """What of the configuration is not as the run in `run_dir` began with, and would change its result.
 
     Fields that came since are at their defaults there: the run knew nothing of them.
@@ -278,11 +279,9 @@ def _changed(run_dir: RunDir, resolved: Resolved) -> list[str]:
         defaults = _validated_plain(type(model), {})
         for config in (now, before):
             config[name] = {**defaults, **config.get(name, {})}
-    # A doctor that is now left out changes nothing.
-    before["doctor"] = now["doctor"]
     if now["teacher_run"] and _is_ours(run_dir, Path(now["teacher_run"])):
         before["teacher_run"] = now["teacher_run"]
-    return differences(before, now)
+    return [field for field in differences(before, now) if not among(field.path, IMMATERIAL)]
 
 
 def _validated_plain(model: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -355,8 +354,9 @@ def _claim(run_dir: RunDir, resolved: Resolved, resume: bool) -> bool:
         )
     changed = _changed(run_dir, resolved)
     if changed:
+        listed = "; ".join(map(str, changed))
         raise RequestError(
-            f"'{run_dir.path}' holds a run with another configuration ({'; '.join(changed)}): leave these flags out to "
+            f"'{run_dir.path}' holds a run with another configuration ({listed}): leave these flags out to "
             "go on with it, or give --out another folder."
         )
     return True

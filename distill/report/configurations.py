@@ -8,21 +8,22 @@ from pathlib import PurePath
 
 import yaml
 
+from densedistill.distill.immaterial import IMMATERIAL, among
 from densedistill.distill.report.values import fields
 
-IDLE = (
+_OF_THE_RUN = (
+    *IMMATERIAL,
     "seed",
-    "track",
     "plugins",
     "device",
     "teacher_cache",
     "teacher_run",
+    "compared_with",
     "only",
     "controls",
     "data.root",
-    "data.workers",
 )
-"""Fields (by their beginnings) that do not make runs different experiments: where things lie, and which arms a run
+"""Fields that do not make runs different experiments: what changes no figure, where things lie, and which arms a run
 trains."""
 SHORT = {"temperature": "T", "alpha": "α", "nckd_weight": "NCKD weight", "tckd_weight": "TCKD weight"}
 
@@ -34,7 +35,7 @@ def flat(config: str) -> dict[str, object]:
 
 def experiment(config: str) -> dict[str, object]:
     """The fields that make a run the experiment it is: without its seed, trackers and where things lie."""
-    return {name: value for name, value in flat(config).items() if not name.startswith(IDLE)}
+    return {name: value for name, value in flat(config).items() if not among(name, _OF_THE_RUN)}
 
 
 def differing(configs: Sequence[Mapping[str, object]]) -> list[str]:

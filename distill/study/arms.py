@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from densedistill.distill.errors import RequestError
+from densedistill.distill.immaterial import among
 from densedistill.distill.study.definition import ArmDefinition, Range, Search, StudyDefinition
-from densedistill.distill.study.layers import below, merged
+from densedistill.distill.study.layers import merged
 
 ArmRole = Literal["control", "method", "search"]
 
@@ -134,7 +135,7 @@ def _changed(arm: StudyArm, **changes: Any) -> StudyArm:
 
 def teacher_settings(study: StudyDefinition, own: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """What the training of an arm's teacher changes in the preset: the arm's fields that describe it, then its own."""
-    describing = {name: value for name, value in own.items() if any(below(name, part) for part in _TAUGHT)}
+    describing = {name: value for name, value in own.items() if among(name, _TAUGHT)}
     return merged(study.base, describing, study.teacher, changes)
 
 

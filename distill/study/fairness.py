@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from densedistill.distill.config import Resolved, differences
+from densedistill.distill.config import Difference, Resolved, differences
+from densedistill.distill.immaterial import IMMATERIAL, among
 from densedistill.distill.study.arms import StudyArm, axes_of
-from densedistill.distill.study.layers import FLAGS, REPLACED, below
+from densedistill.distill.study.layers import FLAGS, REPLACED
 from densedistill.distill.study.plan import StudyPlan
 
 _TEACHER = "teacher"
-_OF_THE_RUN = ("seed", "only", "controls", "generations", "preset", "teacher_run", "teacher_weights", "track")
+_OF_THE_RUN = ("seed", "only", "controls", "generations", "preset", "teacher_run", "teacher_weights")
 """Fields that say which arm a run trains, and not how."""
 
 
@@ -24,11 +25,11 @@ def warnings_of(plan: StudyPlan) -> list[str]:
         if arm.against is None or arm.role == "search":
             continue
         other = plan.arm(arm.against)
-        unnamed = [text for text in compared(plan, arm, other) if not _is_named(plan, text.partition(":")[0])]
+        unnamed = [field for field in compared(plan, arm, other) if not _is_named(plan, field.path)]
         if unnamed:
             found.append(
                 f"{arm.name} differs from {other.name}, its control, also in what the question does not name "
-                f"({'; '.join(unnamed)}): name these fields under varies, or make them equal"
+                f"({'; '.join(map(str, unnamed))}): name these fields under varies, or make them equal"
             )
     return found
 
@@ -46,15 +47,16 @@ def notes_of(plan: StudyPlan) -> list[str]:
     return notes
 
 
-def compared(plan: StudyPlan, arm: StudyArm, other: StudyArm) -> list[str]:
-    """Fields in which two arms' training differs, as `path: other's -> arm's`; their teachers' own if both have one."""
+def compared(plan: StudyPlan, arm: StudyArm, other: StudyArm) -> list[Difference]:
+    """Fields in which two arms' training differs, the other's first; their teachers' own if both have one."""
     both_taught = arm.taught and other.taught
     mine, theirs = (_training(plan.configs[one.name], taught=both_taught) for one in (arm, other))
-    return [*differences(theirs, mine), *(_of_teachers(plan, arm, other) if both_taught else [])]
+    own = [field for field in differences(theirs, mine) if not among(field.path, (*_OF_THE_RUN, *IMMATERIAL))]
+    return [*own, *(_of_teachers(plan, arm, other) if both_taught else [])]
 
 
-def _of_teachers(plan: StudyPlan, arm: StudyArm, other: StudyArm) -> list[str]:
-    """Fields in which their teachers' making differs, as `teacher.path: ...`."""
+def _of_teachers(plan: StudyPlan, arm: StudyArm, other: StudyArm) -> list[Difference]:
+    """Fields in which their teachers' making differs, with `teacher.` before their paths."""
     mine, theirs = (plan.teachers[plan.taught_by[one.name, one.seeds[0]]].fields for one in (arm, other))
     return differences(theirs, mine, f"{_TEACHER}.")
 
@@ -62,7 +64,7 @@ def _of_teachers(plan: StudyPlan, arm: StudyArm, other: StudyArm) -> list[str]:
 def _training(resolved: Resolved, *, taught: bool) -> dict[str, Any]:
     """How an arm is trained. Where one of the two has no teacher, methods differ by nature: what they have in common
     is how labels are taken."""
-    plain = {key: value for key, value in resolved.config.plain().items() if key not in _OF_THE_RUN}
+    plain = resolved.config.plain()
     plain["networks"] = {str(place): network for place, network in enumerate(plain["networks"])}
     if not taught:
         plain["method"] = {key: plain["method"][key] for key in ("label_smoothing",) if key in plain["method"]}
@@ -81,4 +83,4 @@ def _is_named(plan: StudyPlan, path: str) -> bool:
     parts = [REPLACED.get(name, FLAGS.get(name, name)) for name in fields]
     # A field that the question names may differ in the teacher's making too.
     own = path.removeprefix(f"{_TEACHER}.")
-    return any(below(path, part) or below(own, part) for part in [*parts, *fields])
+    return among(path, [*parts, *fields]) or among(own, [*parts, *fields])

@@ -80,8 +80,9 @@ def require_same(before: dict[str, object], study: StudyDefinition, where: str) 
     """
     changed = differences(_with_defaults(before), study.plain())
     if changed:
+        listed = "; ".join(map(str, changed))
         raise RequestError(
-            f"{where} holds study '{before.get('name')}' as it was before ({'; '.join(changed)}): take the change back "
+            f"{where} holds study '{before.get('name')}' as it was before ({listed}): take the change back "
             "to go on with it, or give --out another folder."
         )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from densedistill.distill.config import Request
 from densedistill.distill.errors import RequestError
+from densedistill.distill.immaterial import among
 
 FLAGS = {
     "data": "data.name",
@@ -29,7 +30,7 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
     settings: dict[str, Any] = {}
     for layer in layers:
         for flag in [flag for flag in REPLACED if flag in layer]:
-            for field in [field for field in settings if field == flag or below(field, REPLACED[flag])]:
+            for field in [field for field in settings if field == flag or among(field, (REPLACED[flag],))]:
                 del settings[field]
             settings[flag] = layer[flag]
         for name, value in layer.items():
@@ -39,11 +40,6 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
                 settings.pop(field, None)
                 settings[field] = value
     return settings
-
-
-def below(field: str, part: str) -> bool:
-    """Whether `field` is `part` or lies in it: `recipe.epochs` lies in `recipe`."""
-    return field == part or field.startswith(f"{part}.")
 
 
 def expanded(field: str, value: Any) -> Any:

@@ -10,14 +10,12 @@ from typing import Any
 
 from densedistill.distill.config import Resolved, resolve
 from densedistill.distill.errors import RequestError
+from densedistill.distill.immaterial import HOW_DATA_ARE_READ, among
 from densedistill.distill.spec import TaskSpec
 from densedistill.distill.study.arms import StudyArm, study_arms
 from densedistill.distill.study.definition import Expectation, StudyDefinition
 from densedistill.distill.study.expectations import expected_of
 from densedistill.distill.study.layers import RunSettings, merged
-
-_UNSHARED = ("workers", "memory_budget_mb", "download")
-"""Data options that change how data is read, and no pixel."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,5 +148,7 @@ def _data_of(resolved: Resolved) -> dict[str, Any]:
     """
     options = resolved.options.model_dump(mode="json")
     return {
-        key: value for key, value in options.items() if key not in _UNSHARED and (key != "root" or value is not None)
+        key: value
+        for key, value in options.items()
+        if not among(f"data.{key}", HOW_DATA_ARE_READ) and (key != "root" or value is not None)
     }

@@ -151,7 +151,7 @@ def test_a_repeated_run_is_the_same_run(tiny: ModuleType, spec: TaskSpec, tmp_pa
 def test_differences_name_each_field() -> None:
     before: dict[str, Any] = {"seed": 0, "recipe": {"epochs": 3, "batch_size": 8}, "track": []}
     now = {"seed": 0, "recipe": {"epochs": 5, "batch_size": 8}, "plugins": ["a.py"], "track": []}
-    assert differences(before, now) == ["plugins: None -> ['a.py']", "recipe.epochs: 3 -> 5"]
+    assert [str(field) for field in differences(before, now)] == ["plugins: None -> ['a.py']", "recipe.epochs: 3 -> 5"]
     assert differences(before, before) == []
 
 

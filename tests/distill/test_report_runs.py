@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from densedistill.distill.errors import RequestError
+from densedistill.distill.report.configurations import experiment
 from densedistill.distill.report.run_groups import read_runs
 from densedistill.distill.report.sheets import to_markdown
 from densedistill.distill.report.study_numbers import compute
@@ -29,6 +30,34 @@ def test_runs_that_differ_in_the_seed_are_trials(fake: ModuleType, tmp_path: Pat
     assert study.pairs == (("gen_02", "gen_02_scratch"),)
     (judged,) = compute(study).judged
     assert dict(judged.comparison.differences) == pytest.approx({0: 1.0, 1: 1.1, 2: 1.2})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"doctor": "never"},
+        {"track": ["wandb"]},
+        {"only": ["gen_02"], "controls": []},
+        {"compared_with": "/runs/earlier"},
+        {"data": {"download": True, "workers": 4, "memory_budget_mb": 1}},
+        {"speed": {"prefetch": 0, "keep_freed_memory": False}},
+    ],
+)
+def test_runs_that_differ_also_in_what_changes_no_figure_are_trials(
+    fake: ModuleType, tmp_path: Path, changes: Mapping[str, Any]
+) -> None:
+    plain = {"data": {"download": False, "workers": 2}, "speed": {"prefetch": 2}, "doctor": "auto", "track": []}
+    runs = [
+        fake.write_pair(tmp_path / "0", 71.0, 70.0, seed=0, config={**config(), **plain}),
+        fake.write_pair(tmp_path / "1", 72.0, 70.0, seed=1, config={**config(), **plain, **changes}),
+    ]
+    study = read_runs(runs)
+    assert [len(arm.trials) for arm in study.arms] == [2, 2, 2]
+    assert not study.axes
+
+
+def test_a_field_is_not_taken_for_another_with_a_longer_name() -> None:
+    assert experiment("only: [gen_02]\nonly_x: 1\nmethod: {name: kd}") == {"only_x": 1, "method.name": "kd"}
 
 
 def test_other_settings_are_other_arms_named_after_them(fake: ModuleType, tmp_path: Path) -> None:

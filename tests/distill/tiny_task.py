@@ -82,6 +82,7 @@ class TinyOptions(BaseModel):
     root: Path | None = None
     images: int = 48
     scale: int = 2
+    workers: int = 0
 
 
 class TinyTrain:

@@ -11,7 +11,10 @@ import pytest
 import yaml
 
 from densedistill.distill.errors import RequestError
+from densedistill.distill.run_dir import RunDir
 from densedistill.tasks import run
+from densedistill.tasks.request import RunRequest
+from densedistill.tasks.run import _changed
 
 SETTINGS: dict[str, Any] = {
     "recipe.epochs": 1,
@@ -46,6 +49,27 @@ def test_fields_that_came_since_are_at_their_defaults(tiny: ModuleType, tmp_path
     trained(tmp_path / "run", generations=1, resume=True)
     with pytest.raises(RequestError, match=r"recipe\.evaluate_every: 1 -> 2"):
         trained(tmp_path / "run", generations=1, resume=True, settings={"recipe.evaluate_every": 2})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("data.workers", 4),
+        ("data.memory_budget_mb", 1),
+        ("data.download", True),
+        ("speed.prefetch", 0),
+        ("speed.keep_freed_memory", False),
+        ("track", ["tensorboard"]),
+        ("doctor", "never"),
+        ("teacher_cache_root", "/elsewhere"),
+    ],
+)
+def test_what_changes_no_figure_may_change(tmp_path: Path, field: str, value: object) -> None:
+    begun = RunDir(tmp_path)
+    begun.write_config(RunRequest(task="cls", settings=[("track", [])]).resolve().config.plain())
+    assert _changed(begun, RunRequest(task="cls", settings=[("track", []), (field, value)]).resolve()) == []
+    other = RunRequest(task="cls", settings=[("track", []), (field, value), ("data.split_seed", 5)]).resolve()
+    assert [found.path for found in _changed(begun, other)] == ["data.split_seed"]
 
 
 def test_the_teacher_may_have_been_moved_but_not_exchanged(tiny: ModuleType, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ def resolved(preset: str) -> Resolved:
 def changes(first: str, second: str) -> set[str]:
     """The fields in which two presets differ, without their names."""
     plain: list[Mapping[str, Any]] = [resolved(preset).config.plain() for preset in (first, second)]
-    return {line.partition(":")[0] for line in differences(*plain)} - {"preset"}
+    return {field.path for field in differences(*plain)} - {"preset"}
 
 
 @pytest.mark.parametrize("preset", sorted(PRESETS))

@@ -210,6 +210,17 @@ def renormalised(teacher: Examined, mean: Sequence[float], std: Sequence[float])
     return network
 
 
+def saying(place: int, classes: int) -> Network:
+    """Images (B, ...) to logits (B, K) of a network that answers with class `place` of `classes`, whatever it sees."""
+
+    def network(images: Tensor) -> Tensor:
+        logits_BK = images.new_zeros(len(images), classes)
+        logits_BK[:, place] = 1.0
+        return logits_BK
+
+    return network
+
+
 def gain(other: Evaluation, own: Evaluation, *, higher: bool) -> tuple[float, float]:
     """By how much `other` is better over the same images, and the standard error of that, image by image."""
     pairs = [
@@ -228,9 +239,10 @@ def _beside_chance(teacher: Examined, own: Evaluation, images: HeldImages, untra
     rivals: dict[str, Network] = dict(teacher.spec.baselines(teacher.options))
     if untrained is not None:
         rivals["fresh weights"] = untrained
+    if own.said is not None and own.said.target.ndim == 1 and not own.said.target.is_floating_point():
+        often = int(own.said.target.bincount().argmax())
+        rivals["always the most frequent class"] = saying(often, own.said.output.shape[1])
     chances = {name: teacher.score(network, images).metrics[metric.name] for name, network in rivals.items()}
-    if own.said is not None and not own.said.target.is_floating_point():
-        chances["always the most frequent class"] = 100.0 * float(own.said.target.bincount().max()) / len(images.ids)
     judged = teacher.judged_otherwise
     best = (max if metric.higher_is_better else min)(chances.values(), default=None)
     better = best is None or (figure > best if metric.higher_is_better else figure < best)

@@ -19,9 +19,10 @@ from densedistill.distill.doctor.examination import check_arm, check_teachers, e
 from densedistill.distill.doctor.finding import Finding
 from densedistill.distill.doctor.limits import Limits
 from densedistill.distill.losses import kd_loss
+from densedistill.distill.metrics.accuracy import Accuracy
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import StepOutputs
-from densedistill.distill.spec import TaskSpec
+from densedistill.distill.spec import MetricSpec, TaskSpec
 from densedistill.distill.teacher import Teacher
 from densedistill.distill.tensors import load_tensors, save_tensors
 from densedistill.distill.training import ArmTraining
@@ -157,6 +158,47 @@ def test_a_teacher_that_knows_nothing(tiny: ModuleType, patient: Patients, run: 
     weights["head.2.weight"].zero_()
     save_tensors(folder / "gen_01/model.safetensors", weights)
     assert "teacher's figure" in failed(check_teachers(patient(tiny.tiny_spec("cls"), folder, data=data), Limits()))
+
+
+class _Errors(Accuracy):
+    """The share of images that are wrong, in 0..1: less is better."""
+
+    name = "error"
+    unit = ""
+    higher_is_better = False
+
+    def compute(self) -> dict[str, float]:
+        return {"error": 1 - super().compute()["accuracy"] / 100}
+
+    def per_image(self) -> list[dict[str, float]]:
+        return [{"error": 1 - row["accuracy"] / 100} for row in super().per_image()]
+
+
+class _Share(Accuracy):
+    """The share of images that are right, in 0..1."""
+
+    name = "share"
+    unit = ""
+
+    def compute(self) -> dict[str, float]:
+        return {"share": super().compute()["accuracy"] / 100}
+
+
+@pytest.mark.parametrize(("made", "chance"), [(_Share, 0.25), (_Errors, 0.75)])
+def test_chance_is_judged_by_the_task_s_own_metric(
+    tiny: ModuleType, patient: Patients, trained: Trained, made: type[_Share | _Errors], chance: float
+) -> None:
+    folder, data = trained
+    metric = MetricSpec(
+        name=made.name,
+        unit=made.unit,
+        higher_is_better=made.higher_is_better,
+        make=lambda _options, of: made(len(of.classes)),
+    )
+    spec = dataclasses.replace(tiny.tiny_spec("cls"), metric=metric)
+    figure = of(check_teachers(patient(spec, folder, data=data), Limits()), "teacher's figure")
+    assert figure.status == "pass"
+    assert figure.figures["chance"]["always the most frequent class"] == pytest.approx(chance, abs=0.1)
 
 
 def test_a_teacher_in_training_mode(

@@ -17,10 +17,11 @@ from densedistill.distill.caching import CachingAssembler
 from densedistill.distill.fast.depthwise import rewrite_depthwise
 from densedistill.distill.fast.int8 import require_possible
 from densedistill.distill.memory import PROBE_IMAGES, available_bytes
+from densedistill.distill.method_context import look
 from densedistill.distill.networks import Pretrained
 from densedistill.distill.objective import Objective
 from densedistill.distill.plan import steps_per_epoch
-from densedistill.distill.probe import estimate_memory, sample_batch, shapes
+from densedistill.distill.probe import estimate_memory, sample_batch
 from densedistill.distill.progress import SilentLog
 from densedistill.distill.schedule import make_optimizer
 from densedistill.distill.step import DistillationStep
@@ -126,7 +127,7 @@ class TrialChain(CachingAssembler):
         if speed.rewrite_depthwise:
             rewrite_depthwise(arm.network)
         estimate = estimate_memory(arm, sample_batch(data, PROBE_IMAGES, self.runtime), self.runtime)
-        output = shapes(arm.network, (), {key: value[:2] for key, value in batch.items()}).output
+        output = look(arm.network, batch["input"][:2], (), ()).output
         objective = Objective(arm.terms)
         step = DistillationStep(arm.network, arm.spec.taps if arm.teacher else (), objective).to(self.runtime.device)
         optimizer = make_optimizer(arm.recipe, step.parameters(), fused=speed.fused_optimizer)

@@ -8,18 +8,16 @@ from __future__ import annotations
 import dataclasses
 import weakref
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from densedistill.distill.features_images import body_stages, enlarges
 from densedistill.distill.outputs import Prediction
-from densedistill.distill.taps import Tapped
-
-Answer = TypeVar("Answer")
+from densedistill.distill.taps import Tapped, evaluating
 
 Role = Literal["stages", "preactivations", "hint", "last", "final", "embedding"]
 """What a method may ask for: a map of each stage, the same before its activation, the map of the stage before the
@@ -107,8 +105,8 @@ def given_features(network: nn.Module, images: Tensor, taps: Sequence[str]) -> F
     Raises:
         RequestError: a tap that the network does not have; the nearest ones are named.
     """
-    with Tapped(network, taps) as tapped:
-        outputs = _evaluated(network, lambda: tapped(images).taps)
+    with Tapped(network, taps) as tapped, evaluating(network):
+        outputs = tapped(images).taps
     features = [_feature(network, path, outputs[path], None) for path in taps]
     maps = tuple(feature for feature in features if feature.is_map)
     vectors = [feature for feature in features if not feature.is_map]
@@ -180,17 +178,6 @@ class _Call:
     """Whether the network answers with this very tensor."""
 
 
-def _evaluated(network: nn.Module, ask: Callable[[], Answer]) -> Answer:
-    """`ask()` with the network in evaluation mode."""
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        return ask()
-    finally:
-        for module, training in modes.items():
-            module.training = training
-
-
 def _calls(network: nn.Module, images: Tensor) -> list[_Call]:
     """Calls in the order of their ends; modules that are called twice are left out."""
     ended: list[tuple[str, Tensor, weakref.ref[Tensor]]] = []
@@ -202,7 +189,8 @@ def _calls(network: nn.Module, images: Tensor) -> list[_Call]:
 
     handles = [module.register_forward_hook(note) for module in paths]
     try:
-        answer = _evaluated(network, lambda: network(images))
+        with evaluating(network):
+            answer = network(images)
     finally:
         for handle in handles:
             handle.remove()

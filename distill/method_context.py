@@ -18,7 +18,7 @@ from densedistill.distill.objective import LossTerm
 from densedistill.distill.reuse import Adaptation
 from densedistill.distill.seeds import derive
 from densedistill.distill.spec import Method, TermContext
-from densedistill.distill.taps import Tapped
+from densedistill.distill.taps import Tapped, evaluating
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,10 +55,8 @@ def look(network: nn.Module, images: Tensor, given: Sequence[str], roles: Sequen
 
     The network keeps its mode, weights and statistics.
     """
-    training = network.training
-    with Tapped(network.eval(), given) as tapped:
+    with Tapped(network, given) as tapped, evaluating(network):
         answer = tapped(images)
-    network.train(training)
     return Seen(
         output=answer.output.shape,
         taps={path: feature.shape for path, feature in answer.taps.items()},

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from densedistill.distill.outputs import Batch
+from densedistill.distill.taps import evaluating
 
 
 def meeting_taps(length: int, kernel: int, stride: int, padding: int, dilation: int) -> list[bool]:
@@ -47,11 +48,12 @@ def _input_sizes(network: nn.Module, batch: Batch) -> dict[nn.Conv2d, set[tuple[
             sizes.setdefault(module, set()).add((int(inputs[0].shape[-2]), int(inputs[0].shape[-1])))
 
     hooks = [module.register_forward_pre_hook(note) for module in network.modules() if isinstance(module, nn.Conv2d)]
-    training = network.training
-    network.eval()(batch["input"])
-    network.train(training)
-    for hook in hooks:
-        hook.remove()
+    try:
+        with evaluating(network):
+            network(batch["input"])
+    finally:
+        for hook in hooks:
+            hook.remove()
     return sizes
 
 

@@ -1,14 +1,11 @@
-"""Looking at an arm before it trains: tap shapes, memory, and the time of a step."""
+"""Looking at an arm before it trains: some of its images, and what a step keeps in memory."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
-import torch
-from torch import nn
 
 from densedistill.distill.arm import Arm
 from densedistill.distill.data import TaskData
@@ -18,18 +15,9 @@ from densedistill.distill.outputs import Batch
 from densedistill.distill.plan import Plan
 from densedistill.distill.runtime import Runtime
 from densedistill.distill.step import DistillationStep
-from densedistill.distill.taps import Tapped
 
 PROBE_SEED = 0
 """Of views that are only looked at: arms train with seeds of their own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Shapes:
-    """Shapes of a network's answer to one training batch."""
-
-    output: torch.Size
-    taps: dict[str, torch.Size]
 
 
 def sample_batch(data: TaskData, count: int, runtime: Runtime) -> Batch:
@@ -42,16 +30,6 @@ def sample_batches(data: TaskData, batches: int, size: int, runtime: Runtime) ->
     places = np.arange(batches * size, dtype=np.int64) % len(data.train)
     plans = [Plan(images=part, views=np.zeros(size, dtype=np.int64)) for part in np.split(places, batches)]
     return data.train.batches(plans, seed=PROBE_SEED, device=runtime.device)
-
-
-@torch.no_grad()
-def shapes(network: nn.Module, taps: Sequence[str], batch: Batch) -> Shapes:
-    """Shapes of the output and the taps; the network's statistics stay as they are."""
-    training = network.training
-    with Tapped(network.eval(), taps) as tapped:
-        answer = tapped(batch["input"])
-    network.train(training)
-    return Shapes(answer.output.shape, {path: feature.shape for path, feature in answer.taps.items()})
 
 
 def estimate_memory(arm: Arm, batch: Batch, runtime: Runtime) -> MemoryEstimate:

@@ -15,6 +15,7 @@ from densedistill.distill.features import Feature
 from densedistill.distill.losses.feature_reused import ReusedClassifier
 from densedistill.distill.outputs import Prediction
 from densedistill.distill.recipe import FROZEN
+from densedistill.distill.taps import evaluating
 
 PROJECTED = "head.projector"
 """Where a `ReusingNetwork` has its last map as its teacher's classifier reads it."""
@@ -104,11 +105,9 @@ class ReusingNetwork(nn.Module):
 
     def freeze_unused(self, images: Tensor) -> None:
         """Freeze what the answer does not depend on: data parallelism waits for the gradient of all the rest."""
-        training = self.training
         wanted = [value for value in self.parameters() if value.requires_grad]
-        with torch.enable_grad():
-            gradients = torch.autograd.grad(self.eval()(images).sum(), wanted, allow_unused=True)
-        self.train(training)
+        with torch.enable_grad(), evaluating(self):
+            gradients = torch.autograd.grad(self(images).sum(), wanted, allow_unused=True)
         for value, gradient in zip(wanted, gradients, strict=True):
             value.requires_grad_(gradient is not None)
 

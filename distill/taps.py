@@ -1,15 +1,28 @@
-"""Reading features on the way: forward hooks on module paths."""
+"""Asking a network: features on the way by forward hooks on module paths, and answers in evaluation mode."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from types import TracebackType
 
 from torch import Tensor, nn
 
 from densedistill.distill.errors import RequestError
 from densedistill.distill.outputs import Prediction
+
+
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """`network` in evaluation mode; afterwards, also after an error, every module has the mode that it had."""
+    modes = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes.items():
+            module.training = training
 
 
 class Tapped:

@@ -17,6 +17,7 @@ from densedistill.distill.outputs import Batch
 from densedistill.distill.run_dir import ArmDir
 from densedistill.distill.runtime import place
 from densedistill.distill.student import rebuild
+from densedistill.distill.taps import evaluating
 from densedistill.distill.tensors import save_weights
 
 CHECK = "student alone reloads"
@@ -57,7 +58,6 @@ def check_reload(
 
 
 def _answer(network: nn.Module, images: torch.Tensor) -> torch.Tensor:
-    training = network.training
-    answer: torch.Tensor = network.eval()(images).float()
-    network.train(training)
+    with evaluating(network):
+        answer: torch.Tensor = network(images).float()
     return answer

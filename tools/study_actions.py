@@ -52,8 +52,10 @@ def run(options: argparse.Namespace, given: Sequence[str]) -> int:
 
 
 def _finish(record: Mapping[str, Any], path: Path) -> int:
+    headline, *rest = _answer(path)
+    print(headline)
     Console().print(arms_table(record))
-    for line in _answer(path):
+    for line in rest:
         print(line)
     print(f"report: {_write_report(path)}")
     failed = [
@@ -150,7 +152,7 @@ def dry_run(options: argparse.Namespace) -> int:
 
 
 def _answer(path: Path) -> list[str]:
-    """What the report begins with."""
+    """What the report begins with, its headline first."""
     from densedistill.distill.report.study_numbers import compute
     from densedistill.distill.report.study_reading import read_study
     from densedistill.distill.report.study_words import answer

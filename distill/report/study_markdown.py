@@ -26,7 +26,7 @@ def _head(study: StudyFacts, numbers: Numbers) -> str:
     if study.claim:
         source = f" ({study.claim_source})" if study.claim_source else ""
         parts.append(f"Claim examined{source}: {study.claim}{f' **{found.claim}**' if found.claim else ''}")
-    parts += [part for part in (found.state, *study.warnings, *study.notes) if part]
+    parts += [part for part in (*study.notes, found.state, *study.warnings) if part]
     told = [f"{who}: {text}" for who, text in notices_of(study)]
     parts += ["Seen in training:\n\n" + "\n".join(f"- {line}" for line in told)] * bool(told)
     return "\n\n".join(parts) + "\n"

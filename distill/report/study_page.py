@@ -61,11 +61,13 @@ def render_study(
 ) -> str:
     """The report as HTML."""
     found = answer(study, numbers)
+    verdicts = [(arm, unbroken(text), outcome) for arm, text, outcome in found.lines]
     return filled(
         "study.html.j2",
         study=study,
         headline=unbroken(found.headline),
-        verdicts=[(arm, unbroken(text), outcome) for arm, text, outcome in found.lines],
+        verdicts=verdicts[: len(verdicts) - found.folded],
+        folded=verdicts[len(verdicts) - found.folded :],
         claim_found=found.claim,
         state=found.state,
         metric_label=words.title(study.metric.name),

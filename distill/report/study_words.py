@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,12 @@ from densedistill.distill.report.study_claim import claim_sentence, marked
 from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_numbers import ArmNumbers, Judged, Numbers
 
+_CLAIMED = {"better": ("gain on", "gains on"), "worse": ("lose against", "loses against")}
+"""What may be claimed, as verbs of several arms and of one."""
+_NAMED = 4
+_FEW = 4
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
@@ -19,11 +26,17 @@ class Answer:
     headline: str
     """One or two sentences."""
     lines: tuple[tuple[str, str, str], ...]
-    """(arm, verdict, outcome) for each comparison."""
+    """(arm, verdict, outcome) for each comparison, those first in which a difference is claimed."""
     claim: str
     """What came of the study's claim; empty where it implies nothing of these arms."""
     state: str
     """What is still lacking; empty where every trial is done."""
+
+    @property
+    def folded(self) -> int:
+        """How many of the last lines need not be in sight: those that claim nothing, of more than a few."""
+        idle = sum(outcome not in _CLAIMED for _, _, outcome in self.lines)
+        return idle if len(self.lines) > _FEW else 0
 
     @property
     def listed(self) -> tuple[str, ...]:
@@ -33,9 +46,9 @@ class Answer:
 
 def answer(study: StudyFacts, numbers: Numbers) -> Answer:
     """The answer to the study's question, as far as its trials support one."""
-    several_controls = len({one.control.arm for one in numbers.judged}) > 1
-    lines = tuple((_sentence(one.arm.label), marked(study, one), one.verdict.outcome) for one in numbers.judged)
-    told = [part for part in (_judgement(numbers.judged, several_controls), _best(study, numbers)) if part]
+    ordered = sorted(numbers.judged, key=lambda one: one.verdict.outcome not in _CLAIMED)
+    lines = tuple((_sentence(one.arm.label), marked(study, one), one.verdict.outcome) for one in ordered)
+    told = [part for part in (_judgement(numbers.judged, study.metric.unit), _best(study, numbers)) if part]
     return Answer(
         headline=" ".join(told) or "Nothing has been measured yet.",
         lines=lines,
@@ -45,16 +58,36 @@ def answer(study: StudyFacts, numbers: Numbers) -> Answer:
 
 
 def notices_of(study: StudyFacts) -> list[tuple[str, str]]:
-    """Who, and what was seen in training; seeds of which the same was seen are named together."""
-    seen: dict[tuple[str, str], list[int]] = {}
+    """Who, and what was seen in training; notices that differ in their figures alone are one, with these as ranges."""
+    seen: dict[tuple[str, str], list[tuple[str, int, str]]] = {}
     for arm in study.arms:
         for trial in arm.trials:
             for notice in trial.figures.notices:
-                seen.setdefault((arm.label, notice.text), []).append(trial.seed)
-    return [
-        (f"{label}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}", text)
-        for (label, text), seeds in seen.items()
-    ]
+                kind = (notice.kind, _NUMBER.sub("#", notice.text))
+                seen.setdefault(kind, []).append((arm.label, trial.seed, notice.text))
+    return [(_seen_in(found), _ranged([text for _, _, text in found])) for found in seen.values()]
+
+
+def _seen_in(found: Sequence[tuple[str, int, str]]) -> str:
+    """The arm and its seeds, or the arms and the number of their trials."""
+    labels = list(dict.fromkeys(label for label, _, _ in found))
+    seeds = list(dict.fromkeys(seed for _, seed, _ in found))
+    if len(labels) == 1:
+        return f"{labels[0]}, {'seed' if len(seeds) == 1 else 'seeds'} {', '.join(map(str, seeds))}"
+    trials = len({(label, seed) for label, seed, _ in found})
+    return f"{'; '.join(labels)} ({trials} trials)"
+
+
+def _ranged(texts: Sequence[str]) -> str:
+    """Texts that are alike but for their figures as one: `stopped at 34 to 63 % of its peak`."""
+    figures = zip(*(_NUMBER.findall(text) for text in texts), strict=True)
+    ends = iter([(min(column, key=float), max(column, key=float)) for column in figures])
+
+    def written(_found: re.Match[str]) -> str:
+        low, high = next(ends)
+        return low if float(low) == float(high) else f"{low} to {high}"
+
+    return _NUMBER.sub(written, texts[0])
 
 
 def contradictions_of(study: StudyFacts) -> list[str]:
@@ -70,22 +103,51 @@ def measured(spread_mean: float, deviation: float | None, count: int, unit: str)
     return f"{words.figure(spread_mean, unit, bare=True)}{about}{f' {unit}' if unit else ''}{seeds}"
 
 
-def _judgement(judged: Sequence[Judged], several_controls: bool) -> str:
+def _judgement(judged: Sequence[Judged], unit: str) -> str:
+    """Which arms differ from their controls, and by how much; then how many comparisons show nothing."""
     if not judged:
         return ""
     if len(judged) == 1:
         return f"{_sentence(judged[0].arm.label)}: {judged[0].verdict.text}."
-    control = "their controls" if several_controls else judged[0].control.label
+    controls = {one.control.label for one in judged}
+    control = controls.pop() if len(controls) == 1 else "their controls"
     kinds = [one.verdict.outcome for one in judged]
     if all(kind == "untested" for kind in kinds):
         few = "one seed" if all(len(one.comparison.differences) <= 1 for one in judged) else "too few results"
         return f"No test is computed against {control} for any of {len(judged)} comparisons: {few}."
-    better, worse, none, untested = (kinds.count(kind) for kind in ("better", "worse", "none", "untested"))
-    parts = [f"{better} of {len(judged)} comparisons with {control} {'shows' if better == 1 else 'show'} a gain"]
-    parts += [f"{worse} {'shows' if worse == 1 else 'show'} a loss"] * bool(worse)
-    parts += [f"in {none} no difference is shown"] * bool(none)
+    none, untested = (kinds.count(kind) for kind in ("none", "untested"))
+    parts = _named_differences(judged, unit)
+    if parts:
+        parts += [f"in {none} of {len(judged)} comparisons no difference is shown"] * bool(none)
+    else:
+        parts = [f"in none of {len(judged)} comparisons with {control} is a difference shown"]
     parts += [f"{untested} could not be tested"] * bool(untested)
-    return f"{words.joined(parts)}."
+    return f"{_sentence('; '.join(parts))}."
+
+
+def _named_differences(judged: Sequence[Judged], unit: str) -> list[str]:
+    """`KD (+6.53) and ReviewKD (+6.54 points) gain on scratch`: the largest differences of those that are claimed."""
+    found = [one for one in judged if one.verdict.outcome in _CLAIMED]
+    largest = sorted(found, key=_size, reverse=True)[:_NAMED]
+    grouped: dict[tuple[str, str], list[Judged]] = {}
+    for one in found:
+        if one in largest:
+            grouped.setdefault((one.verdict.outcome, one.control.label), []).append(one)
+    told = []
+    for (outcome, control), group in sorted(grouped.items(), key=lambda entry: entry[0][0]):
+        figures = [words.figure(one.comparison.mean, unit, signed=True, bare=True) for one in group]
+        figures[-1] = words.difference(group[-1].comparison.mean or 0.0, unit)
+        names = [f"{one.arm.label} ({figure})" for one, figure in zip(group, figures, strict=True)]
+        several, single = _CLAIMED[outcome]
+        told.append(f"{words.joined(names)} {single if len(group) == 1 else several} {control}")
+    for outcome, (several, single) in _CLAIMED.items():
+        more = sum(one.verdict.outcome == outcome for one in found if one not in largest)
+        told += [f"{more} more {(single if more == 1 else several).partition(' ')[0]}"] * bool(more)
+    return told
+
+
+def _size(one: Judged) -> float:
+    return abs(one.comparison.mean or 0.0)
 
 
 def _best(study: StudyFacts, numbers: Numbers) -> str:
@@ -123,5 +185,8 @@ def _state(study: StudyFacts) -> str:
 
 
 def _sentence(label: str) -> str:
-    """A label at the start of a sentence; a short first word is a method's abbreviation, which stays as it is."""
-    return label if len(label.split(maxsplit=1)[0].strip(",")) < 5 else label[:1].upper() + label[1:]
+    """A label at the start of a sentence; a short first word that stands alone or has a capital is a method's
+    abbreviation, which stays as it is."""
+    first, _, more = label.partition(" ")
+    abbreviated = not first.islower() or not more or first.endswith(",")
+    return label if abbreviated and len(first.strip(",")) < 5 else label[:1].upper() + label[1:]

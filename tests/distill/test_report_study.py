@@ -21,7 +21,7 @@ from densedistill.distill.report.study_page import render_study
 from densedistill.distill.report.study_reading import read_study
 from densedistill.distill.report.study_samples import study_panels
 from densedistill.distill.report.study_tables import study_sheets
-from densedistill.distill.report.study_words import answer, contradictions_of
+from densedistill.distill.report.study_words import answer, contradictions_of, notices_of
 
 STUDENT, SCRATCH = (71.0, 71.6, 71.1), (70.1, 70.4, 70.3)
 
@@ -64,6 +64,38 @@ def test_the_answer_stands_first(fake: ModuleType, tmp_path: Path) -> None:
     assert answer in text
     assert text.index("Does distillation help?") < text.index(answer) < text.index("Arms")
     assert "It gains 8 points." in text
+
+
+def test_the_first_line_names_the_arms_that_differ(fake: ModuleType, tmp_path: Path) -> None:
+    folder = two_arms(fake, tmp_path, (75.0, 75.4, 75.2), notes=["The data was encoded anew."])
+    listed = json.loads((folder / "study.json").read_text())
+    method = listed["arms"][1]
+    listed["arms"] += [method | {"arm": f"copy-{place}", "label": f"soft copy {place}"} for place in range(5)]
+    turned = [one | {"seed": (one["seed"] + 1) % 3} for one in listed["arms"][0]["trials"]]
+    listed["arms"].append(method | {"arm": "same", "label": "no teacher", "trials": turned})
+    (folder / "study.json").write_text(json.dumps(listed))
+    study = read_study(folder)
+    told = answer(study, compute(study))
+    assert told.headline.startswith(
+        "KD (+4.93), soft copy 0 (+4.93), soft copy 1 (+4.93) and soft copy 2 (+4.93 points) gain on scratch; 2 more "
+        "gain; in 1 of 7 comparisons no difference is shown. The highest"
+    )
+    assert [outcome for _, _, outcome in told.lines] == ["better"] * 6 + ["none"]
+    page = written(folder)
+    head, _, rest = page.partition("<details")
+    assert head.count('<li class="better">') == 6
+    assert "1 comparison in which no difference is shown" in rest.partition("</details>")[0]
+    assert page.index("It gains 8 points.") < page.index("The data was encoded anew.") < page.index("</header>")
+
+
+def test_a_first_line_without_a_difference_says_so(fake: ModuleType, tmp_path: Path) -> None:
+    folder = two_arms(fake, tmp_path, SCRATCH[1:] + SCRATCH[:1])
+    listed = json.loads((folder / "study.json").read_text())
+    listed["arms"].append(listed["arms"][1] | {"arm": "again", "label": "soft maps"})
+    (folder / "study.json").write_text(json.dumps(listed))
+    study = read_study(folder)
+    told = answer(study, compute(study)).headline
+    assert told.startswith("In none of 2 comparisons with scratch is a difference shown. The highest")
 
 
 def test_numbers_are_those_of_the_trials(fake: ModuleType, tmp_path: Path) -> None:
@@ -273,6 +305,17 @@ def test_notices_are_marked(fake: ModuleType, tmp_path: Path) -> None:
     page = written(folder)
     assert f"KD, seed 1 : {told}" in plain(page)
     assert page.index(told) < page.index("<h2>Arms")
+
+
+def test_notices_that_differ_in_figures_alone_are_one(fake: ModuleType, tmp_path: Path) -> None:
+    folder = two_arms(fake, tmp_path)
+    told = "stopped early at {} % of the peak of gen_02: this is not evidence of collapse"
+    for share, run in ((63, "kd/seed-1"), (8.5, "kd/seed-0"), (30, "scratch/seed-2")):
+        result = folder / "runs" / run / "result.json"
+        listed = json.loads(result.read_text())
+        listed["arms"][0]["notices"] = [{"kind": "early_stop", "text": told.format(share), "epoch": 9}]
+        result.write_text(json.dumps(listed))
+    assert notices_of(read_study(folder)) == [("scratch; KD (3 trials)", told.format("8.5 to 63"))]
 
 
 def test_differences_of_the_configurations(fake: ModuleType, tmp_path: Path) -> None:

@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 
-from densedistill.distill.cache_plan import CHECKSUM_BYTES, CachePlan, size_words
+from densedistill.distill import wording
+from densedistill.distill.cache_plan import CHECKSUM_BYTES, CachePlan
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import read_json, write_json
 
@@ -137,7 +138,7 @@ def require_space(folder: Path, key: Mapping[str, Any], plan: CachePlan) -> None
     except OSError as error:
         raise unusable(folder, error) from None
     if plan.bytes > free:
-        raise _no_room(plan, folder, f"{free:,} are free ({size_words(free)})", free // (plan.bytes // plan.cycle))
+        raise _no_room(plan, folder, f"{free:,} are free ({wording.size(free)})", free // (plan.bytes // plan.cycle))
 
 
 def differences(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from densedistill.distill import wording
 from densedistill.distill.cache_tensors import KeptTensor, LargestLogits, Whole
 from densedistill.distill.errors import RequestError
 from densedistill.distill.outputs import Prediction
@@ -54,10 +55,8 @@ class CachePlan:
         """For a message: what is kept, and its size."""
         kept = [f"output {self.output.words()}", *(f"tap '{path}' {tap.words()}" for path, tap in self.taps.items())]
         views = "1 view" if self.cycle == 1 else f"{self.cycle} views"
-        return (
-            f"{size_words(self.bytes)} for {views} of {self.images:,} images, {size_words(self.bytes_per_view)} each "
-            f"({'; '.join(kept)})"
-        )
+        each = wording.size(self.bytes_per_view)
+        return f"{wording.size(self.bytes)} for {views} of {self.images:,} images, {each} each ({'; '.join(kept)})"
 
     def layout(self) -> dict[str, object]:
         """What must be equal for kept answers to be readable, as JSON has it."""
@@ -104,18 +103,6 @@ def plan_cache(
         output=_output(example.output, classes_kept, temperature),
         taps={path: _whole(tap) for path, tap in example.taps.items()},
     )
-
-
-def size_words(count: int) -> str:
-    """`812 bytes`, `3.1 kB`, `20.4 MB`, `1.2 GB`; decimal prefixes."""
-    if count < 1000:
-        return f"{count} bytes"
-    size, unit = count / 1000, "kB"
-    for larger in ("MB", "GB", "TB"):
-        if size < 999.95:
-            break
-        size, unit = size / 1000, larger
-    return f"{size:,.1f} {unit}"
 
 
 def _output(output: Tensor, classes_kept: int | None, temperature: float) -> KeptTensor:

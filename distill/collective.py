@@ -7,8 +7,6 @@ from typing import TypeVar
 import torch
 from torch import distributed
 
-from densedistill.distill.counters import Meter
-
 Value = TypeVar("Value")
 
 
@@ -35,13 +33,3 @@ def from_main(value: Value) -> Value:
     box = [value]
     broadcast_object_list(box)
     return box[0]
-
-
-def average_meter(meter: Meter) -> None:
-    """Average a meter's sums over all processes; each saw another part of every batch."""
-    if not joined():
-        return
-    for name, value in meter.sums.items():
-        total = value.clone()
-        distributed.all_reduce(total)
-        meter.sums[name] = total / distributed.get_world_size()

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
+from densedistill.distill.collective import joined
 from densedistill.distill.metrics.table import sum_dtype
 
 
@@ -103,6 +104,15 @@ class Meter:
     def means(self) -> dict[str, float]:
         """Mean of each loss over the steps taken; this reads the device."""
         return {name: float(value) / max(self.steps, 1) for name, value in self.sums.items()}
+
+    def average(self) -> None:
+        """Average the sums over all processes; each saw another part of every batch."""
+        if not joined():
+            return
+        for name, value in self.sums.items():
+            total = value.clone()
+            distributed.all_reduce(total)
+            self.sums[name] = total / distributed.get_world_size()
 
     def reset(self) -> None:
         """Begin another epoch."""

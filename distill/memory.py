@@ -10,6 +10,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
+from densedistill.distill import wording
 from densedistill.distill.errors import RequestError
 
 PROBE_IMAGES = 6
@@ -120,8 +121,8 @@ def fitting_images(estimate: MemoryEstimate, batch_size: int, device: torch.devi
     if fitting >= min(FEWEST_IMAGES, batch_size):
         return fitting
     raise RequestError(
-        f"arm {arm} is estimated to need {estimate.total(FEWEST_IMAGES) / 2**30:.1f} GiB for {FEWEST_IMAGES} "
-        f"images, but {free / 2**30:.1f} GiB are free on {device.type}: give a smaller network."
+        f"arm {arm} is estimated to need {wording.gibibytes(estimate.total(FEWEST_IMAGES))} for {FEWEST_IMAGES} "
+        f"images, but {wording.gibibytes(free)} are free on {device.type}: give a smaller network."
     )
 
 
@@ -135,9 +136,9 @@ def require_memory(estimate: MemoryEstimate, batch_size: int, device: torch.devi
     if fitting == batch_size:
         return
     raise RequestError(
-        f"batch size {batch_size} is estimated to need {estimate.total(batch_size) / 2**30:.1f} GiB for arm {arm}, but "
-        f"{available_bytes(device) / 2**30:.1f} GiB are free on {device.type}: give --batch-size {fitting} or less, or "
-        f"--set speed.micro_batch={fitting} to take the batch in parts (batch-norm then measures each part)."
+        f"batch size {batch_size} is estimated to need {wording.gibibytes(estimate.total(batch_size))} for arm {arm}, "
+        f"but {wording.gibibytes(available_bytes(device))} are free on {device.type}: give --batch-size {fitting} or "
+        f"less, or --set speed.micro_batch={fitting} to take the batch in parts (batch-norm then measures each part)."
     )
 
 

@@ -19,7 +19,6 @@ from densedistill.distill.arm import Arm
 from densedistill.distill.batch_norm import average_statistics, freeze_statistics
 from densedistill.distill.checkpoint import Checkpoint, Stateful
 from densedistill.distill.clipping import clip_gradients
-from densedistill.distill.collective import average_meter
 from densedistill.distill.counters import Counters, Meter
 from densedistill.distill.errors import RunFailedError
 from densedistill.distill.evaluation import Evaluation
@@ -238,7 +237,7 @@ class ArmTraining:
         average_statistics(self.step_module)
         if self.average is not None:
             average_statistics(self.average.module)
-        average_meter(self.meter)
+        self.meter.average()
 
     def save(self) -> None:
         """Write the state atomically; a state that is not finite is never written.

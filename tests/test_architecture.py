@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,21 @@ MAY_IMPORT = {
     "tasks": {"backbones", "datasets", "distill"},
     "tools": {"backbones", "datasets", "distill", "tasks"},
 }
+ENGINE = "the engine"
+"""The modules that lie in distill/ itself."""
+MAY_IMPORT_IN_DISTILL = {
+    "statistics": set(),
+    "report": {"statistics"},
+    "metrics": {ENGINE},
+    "losses": {ENGINE},
+    "fast": {ENGINE},
+    "boundaries": {ENGINE, "metrics"},
+    ENGINE: {"metrics", "losses", "fast"},
+    "doctor": {ENGINE},
+    "study": {ENGINE},
+}
+FOUNDATIONS = {f"densedistill.distill.{name}" for name in ("errors", "files", "wording")}
+"""What every part of distill/ may import; none of it needs torch."""
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 80
 """The aim is 40; a task's table of presets and an argument parser are lists, and lists may be longer."""
@@ -44,11 +60,78 @@ def imported_modules(path: Path) -> list[str]:
     return modules
 
 
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(("densedistill", *(parts[:-1] if parts[-1] == "__init__" else parts)))
+
+
+def import_graph() -> dict[str, set[str]]:
+    """The modules of the suite that each of them imports, in functions too; for type checkers alone does not count."""
+    paths = {module_name(path): path for path in sources()}
+    return {
+        module: run_time_imports(ast.parse(path.read_text(encoding="utf-8")), paths) for module, path in paths.items()
+    }
+
+
+def run_time_imports(node: ast.AST, modules: Container[str]) -> set[str]:
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return set()
+    found: set[str] = set()
+    if isinstance(node, ast.Import):
+        found = {alias.name for alias in node.names}
+    elif isinstance(node, ast.ImportFrom):
+        base = node.module or ""
+        # `from package import module` needs the module, and of the package only that it exists.
+        within = (f"{base}.{alias.name}" for alias in node.names)
+        found = {name if name in modules else base for name in within}
+    below = (run_time_imports(child, modules) for child in ast.iter_child_nodes(node))
+    return {name for name in found if name in modules}.union(*below)
+
+
+def circles(graph: Mapping[str, set[str]]) -> set[str]:
+    """The members of a graph that lie on a circle, or between two."""
+    left = {name: set(others) for name, others in graph.items()}
+    for _ in range(2):
+        # Strip what nothing follows from, then, with every edge turned round, what follows from nothing.
+        while ends := {name for name, others in left.items() if not others}:
+            left = {name: others - ends for name, others in left.items() if name not in ends}
+        left = {name: {other for other, others in left.items() if name in others} for name in left}
+    return set(left)
+
+
+def part_of_distill(module: str) -> str | None:
+    """`report` for a module of distill/report/, `ENGINE` for one of distill/ itself; None: not of distill."""
+    _, package, *below = module.split(".")
+    if package != "distill" or not below:
+        return None
+    return below[0] if below[0] in MAY_IMPORT_IN_DISTILL else ENGINE
+
+
 @pytest.mark.parametrize("path", sources(), ids=named)
 def test_imports_point_downwards(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
     siblings = {name.split(".")[1] for name in imported_modules(path) if name.startswith("densedistill.")}
     assert siblings - {package} <= MAY_IMPORT[package]
+
+
+def test_no_module_imports_itself_by_way_of_others() -> None:
+    assert circles(import_graph()) == set()
+
+
+def test_the_parts_of_distill_are_listed() -> None:
+    parts = {path.parent.name for path in (ROOT / "distill").glob("*/__init__.py")}
+    assert parts == set(MAY_IMPORT_IN_DISTILL) - {ENGINE}
+
+
+def test_imports_within_distill_point_downwards() -> None:
+    upwards = [
+        f"{module} imports {other}"
+        for module, others in import_graph().items()
+        for other in others - FOUNDATIONS
+        if (part := part_of_distill(module)) and (below := part_of_distill(other))
+        if below not in {part, *MAY_IMPORT_IN_DISTILL[part]}
+    ]
+    assert upwards == []
 
 
 @pytest.mark.parametrize("path", sources(), ids=named)
@@ -73,6 +156,10 @@ def test_helpers_find_what_they_look_for(tmp_path: Path) -> None:
         "import densedistill.tasks.run\nfrom densedistill import backbones\n\n\ndef f():\n    from datasets import x\n"
     )
     assert imported_modules(source) == ["densedistill.tasks.run", "densedistill.backbones", "datasets"]
+    assert circles({"a": {"b"}, "b": {"c"}, "c": set()}) == set()
+    assert circles({"a": {"b"}, "b": {"c", "d"}, "c": {"b"}, "d": set()}) == {"b", "c"}
+    tree = ast.parse("from p import q, x\nif TYPE_CHECKING:\n    import r\ndef f():\n    import s\nimport os\n")
+    assert run_time_imports(tree, {"p", "p.q", "r", "s"}) == {"p", "p.q", "s"}
 
 
 @pytest.mark.parametrize(

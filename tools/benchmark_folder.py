@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from densedistill.distill import wording
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import write_json
 
@@ -77,8 +78,8 @@ def _require_room(folder: Path, files: int, largest: int) -> None:
     needed, free = files * blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
     if needed > free:
         raise RequestError(
-            f"{files} images need up to {needed / 2**30:.1f} GiB, but {free / 2**30:.1f} GiB are free at {folder}: "
-            "give a smaller dataset=, or --folder on another disk."
+            f"{files} images need up to {wording.gibibytes(needed)}, but {wording.gibibytes(free)} are free at "
+            f"{folder}: give a smaller dataset=, or --folder on another disk."
         )
     # Some file systems have no fixed number of entries and say 0.
     if disk.f_files and files > disk.f_favail:

@@ -12,14 +12,14 @@ from rich.console import Console
 from rich.table import Table
 
 from densedistill import backbones
+from densedistill.distill import wording
 from densedistill.distill.config import RunConfig, parse_setting
 from densedistill.distill.dry_run import Trial, TrialChain
 from densedistill.distill.errors import InterruptedRunError
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.progress import RichLog
-from densedistill.distill.report import words
+from densedistill.distill.report.terminal import arms_table, references_table
 from densedistill.distill.runtime import is_first_process
-from densedistill.distill.tables import arms_table, references_table
 from densedistill.tasks import get, names
 from densedistill.tasks.request import RunRequest
 from densedistill.tasks.run import execute
@@ -67,7 +67,7 @@ def dry_run(options: argparse.Namespace) -> int:
     console = Console()
     for table in _trial_tables(trials, f"{config.task}, preset {config.preset}, {precision}"):
         console.print(table)
-    total = words.duration(sum(trial.seconds for trial in trials))
+    total = wording.duration(sum(trial.seconds for trial in trials))
     console.print(f"estimated training time in all: {total} (evaluation not counted)")
     return 0
 
@@ -90,9 +90,9 @@ def _trial_tables(trials: Sequence[Trial], title: str) -> tuple[Table, Table]:
             str(trial.epochs),
             str(trial.steps),
             f"{trial.seconds_per_step:.3f}",
-            words.duration(trial.seconds),
-            f"{trial.memory_bytes / 2**30:.2f} GiB",
-            f"{trial.free_bytes / 2**30:.1f} GiB",
+            wording.duration(trial.seconds),
+            wording.gibibytes(trial.memory_bytes, digits=2),
+            wording.gibibytes(trial.free_bytes),
         )
     return what, costs
 

@@ -82,6 +82,8 @@ def markdown(folder: Path, presets: Sequence[str]) -> str:
 
 
 def _row(preset: str, trial: Mapping[str, Any]) -> str:
+    from densedistill.distill import wording
+
     hours = trial["steps"] * trial["seconds_per_step"] / 3600
     cells = (
         f"`{preset}`",
@@ -91,7 +93,7 @@ def _row(preset: str, trial: Mapping[str, Any]) -> str:
         str(trial["epochs"]),
         f"{trial['seconds_per_step']:.2f}",
         f"{hours:.1f} h",
-        f"{trial['memory_bytes'] / 2**30:.2f} GiB",
+        wording.gibibytes(trial["memory_bytes"], digits=2),
     )
     return f"| {' | '.join(cells)} |"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from densedistill.distill import wording
 from densedistill.distill.arm import arm_name
 from densedistill.distill.config import Resolved, resolve
 from densedistill.distill.dry_run import TrialChain
-from densedistill.distill.report import words
 from densedistill.distill.study.plan import StudyPlan
 from densedistill.tasks.data_memo import DataMemo
 from densedistill.tasks.registry import get
@@ -24,14 +24,14 @@ class Costs:
 
     def shown(self, name: str) -> str:
         """One run of `name`."""
-        return words.duration(self.seconds[name])
+        return wording.duration(self.seconds[name])
 
     def in_words(self, workers: int) -> str:
         """All runs; processes that share the cores gain little, those with a device each gain their number."""
         if workers == 1:
-            return words.duration(self.total)
-        shared = words.duration(self.total / workers)
-        return f"{words.duration(self.total)}, {shared} if {workers} processes do not slow each other"
+            return wording.duration(self.total)
+        shared = wording.duration(self.total / workers)
+        return f"{wording.duration(self.total)}, {shared} if {workers} processes do not slow each other"
 
 
 def estimate(plan: StudyPlan) -> Costs:

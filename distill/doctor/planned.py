@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from densedistill.distill import wording
 from densedistill.distill.arm import Arm, ArmPlan
 from densedistill.distill.assembly import Assembler
 from densedistill.distill.doctor.bench import on_bench
@@ -14,7 +15,6 @@ from densedistill.distill.dry_run import Trial
 from densedistill.distill.memory import PROBE_IMAGES
 from densedistill.distill.plan import steps_per_epoch
 from densedistill.distill.probe import sample_batch
-from densedistill.distill.report import words
 from densedistill.distill.runtime import synchronise
 
 TIMED_PIXELS = 100_000
@@ -63,12 +63,12 @@ def seconds_per_image(chain: Assembler, arm: Arm) -> float:
 
 def check_time(seconds: Mapping[str, float]) -> Finding:
     """The run's time from what its arms take, in seconds by arm."""
-    each = ", ".join(f"{arm} {words.duration(value)}" for arm, value in seconds.items())
+    each = ", ".join(f"{arm} {wording.duration(value)}" for arm, value in seconds.items())
     return Finding(
         check="time planned",
         subject="the run",
         status="pass",
-        text=f"about {words.duration(sum(seconds.values()))} of training, evaluation aside ({each})",
+        text=f"about {wording.duration(sum(seconds.values()))} of training, evaluation aside ({each})",
         figures={"seconds": sum(seconds.values()), "arms": dict(seconds)},
     )
 
@@ -79,13 +79,13 @@ def check_memory(trials: Sequence[Trial], *, in_parts: bool) -> list[Finding]:
     for trial in trials:
         share = trial.memory_bytes / max(trial.free_bytes, 1)
         status: Status = "pass" if share <= TIGHT else "warn" if share <= 1 or in_parts else "fail"
-        text = f"{trial.memory_bytes / 2**30:.2f} GiB estimated for a step, {trial.free_bytes / 2**30:.1f} GiB free"
+        needed = wording.gibibytes(trial.memory_bytes, digits=2)
         found.append(
             Finding(
                 check="memory planned",
                 subject=trial.arm,
                 status=status,
-                text=text,
+                text=f"{needed} estimated for a step, {wording.gibibytes(trial.free_bytes)} free",
                 remedy="" if status == "pass" else "give a smaller --batch-size, or --set speed.micro_batch=auto",
                 figures={"bytes": trial.memory_bytes, "free": trial.free_bytes},
             )

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-import os
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -15,10 +13,10 @@ from typing import Literal
 import torch
 from torch import nn
 
+from densedistill.distill.cache_folder import cache_folder
 from densedistill.distill.files import read_json, write_json
 from densedistill.distill.runtime import processor_name
 
-CACHE_VARIABLE = "DENSEDISTILL_CACHE"
 SCHEMA = 1
 MOST_RECORDS = 500
 """The oldest are dropped beyond this; a record is some 200 bytes."""
@@ -181,14 +179,3 @@ class CompileRecords:
             return {str(key): CompileRecord(**value) for key, value in content["records"].items()}
         except (OSError, ValueError, TypeError, KeyError, AttributeError):
             return {}
-
-
-def cache_folder() -> Path:
-    """`$DENSEDISTILL_CACHE`, or `densedistill` in the platform's folder for a user's caches."""
-    given = os.environ.get(CACHE_VARIABLE)
-    if given:
-        return Path(given).expanduser()
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "densedistill"
-    variable, default = ("LOCALAPPDATA", "AppData/Local") if os.name == "nt" else ("XDG_CACHE_HOME", ".cache")
-    return Path(os.environ.get(variable) or Path.home() / default) / "densedistill"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from densedistill.distill import wording
 from densedistill.distill.report import words
 from densedistill.distill.report.drawing import Chart, Stroke, canvas, chart, line_style, slug, strokes
 from densedistill.distill.report.facts import ArmFacts, EpochFacts, RunFacts
@@ -131,7 +132,7 @@ def _by_size(run: RunFacts, on: Basis) -> Chart | None:
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(NullLocator())
     ticks = _sizes(sized)
-    axes.set_xticks(ticks, [words.parameters(size) for size in ticks])
+    axes.set_xticks(ticks, [wording.parameters(size) for size in ticks])
     axes.margins(x=0.12, y=0.18)
     axes.set_xlabel("parameters, log scale")
     axes.set_ylabel(words.in_unit(run.metric.name, run.metric.unit))
@@ -178,7 +179,7 @@ def _retention(run: RunFacts) -> Chart | None:
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False)
     axes.set_xlabel(f"{words.label(run.metric.name)} of the teacher kept (%)")
-    told = "; ".join(f"{named[arm.arm]} {words.share(retention)}" for arm, retention in reversed(kept))
+    told = "; ".join(f"{named[arm.arm]} {wording.share(retention)}" for arm, retention in reversed(kept))
     return chart(
         "retention",
         "Retention",
@@ -202,7 +203,7 @@ def _bar(axes: Axes, place: int, retention: float, stroke: Stroke) -> None:
     axes.text(
         100 * retention,
         place,
-        f"  {words.share(retention)}  ",
+        f"  {wording.share(retention)}  ",
         va="center",
         ha="right" if roomy else "left",
         color="white" if solid and roomy else stroke.colour,

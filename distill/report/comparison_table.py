@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from densedistill.distill.report import words
+from densedistill.distill import wording
 from densedistill.distill.report.sheets import Cell, Sheet
 from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_numbers import Judged, Numbers
@@ -48,13 +48,13 @@ def _comparison_row(one: Judged, unit: str) -> tuple[Cell, ...]:
     found = one.comparison
     difference, welch, paired = found.difference, found.welch, found.paired
     deviation = None if difference is None else difference.std
-    about = "" if deviation is None else f" ± {words.figure(deviation, unit, bare=True)}"
+    about = "" if deviation is None else f" ± {wording.figure(deviation, unit, bare=True)}"
     return (
         Cell(one.arm.label),
         Cell(one.control.label),
         Cell(_OUTCOMES[one.verdict.outcome]),
         Cell(str(len(found.differences)), len(found.differences)),
-        Cell(f"{words.figure(found.mean, unit, signed=True, bare=True)}{about}", found.mean),
+        Cell(f"{wording.figure(found.mean, unit, signed=True, bare=True)}{about}", found.mean),
         _interval(paired.interval if paired else welch.interval if welch and not found.differences else None, unit),
         _interval(found.bootstrap, unit),
         _p(None if paired is None else paired.p),
@@ -67,8 +67,8 @@ def _comparison_row(one: Judged, unit: str) -> tuple[Cell, ...]:
 
 def _interval(interval: Interval | None, unit: str) -> Cell:
     if interval is None:
-        return Cell(words.ABSENT)
-    low, high = (words.figure(value, unit, signed=True, bare=True) for value in (interval.low, interval.high))
+        return Cell(wording.ABSENT)
+    low, high = (wording.figure(value, unit, signed=True, bare=True) for value in (interval.low, interval.high))
     return Cell(f"{low} to {high}", f"{interval.low} {interval.high}")
 
 
@@ -77,4 +77,4 @@ def _p(value: float | None) -> Cell:
 
 
 def _effect(value: float | None) -> Cell:
-    return Cell(words.ABSENT if value is None else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}"), value)
+    return Cell(wording.ABSENT if value is None else f"{value:+.2f}".replace("-", "\N{MINUS SIGN}"), value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from densedistill.distill import wording
 from densedistill.distill.report import words
 from densedistill.distill.report.drawing import Chart, Stroke, canvas, chart
 from densedistill.distill.report.study_facts import StudyFacts
@@ -32,13 +33,13 @@ def generations_chart(study: StudyFacts, numbers: Numbers, looks: Mapping[str, S
     colours = [looks[one.arm.arm].colour for one in chain]
     means = [one.compared.mean for one in chain if one.compared is not None]
     sizes = [float(parameters(one)) for one in chain]
-    written = [words.figure(mean, study.metric.unit, bare=True) for mean in means]
+    written = [wording.figure(mean, study.metric.unit, bare=True) for mean in means]
     _columns(left, labels, means, colours, written)
     left.set_ylabel(words.in_unit(study.metric.name, study.metric.unit))
     _columns(right, labels, [size / 1e6 for size in sizes], colours, [f"{sizes[0] / size:.1f}×" for size in sizes])
     right.set_ylabel("parameters, millions")
     told = "; ".join(
-        f"generation {name.generation}: {figure_}, {words.parameters(round(size))} parameters"
+        f"generation {name.generation}: {figure_}, {wording.parameters(round(size))} parameters"
         for name, figure_, size in zip(names, written, sizes, strict=True)
     )
     return chart(

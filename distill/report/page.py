@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from densedistill.distill import wording
 from densedistill.distill.files import write_text
 from densedistill.distill.report import words
 from densedistill.distill.report.arithmetic import contradictions
@@ -155,7 +156,7 @@ def _tiles(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, Stroke])
     return [
         Tile(
             role=named[arm.arm],
-            figure=words.figure(on.value(arm), run.metric.unit),
+            figure=wording.figure(on.value(arm), run.metric.unit),
             note=_tile_note(arm),
             stroke=looks[arm.arm],
         )
@@ -167,8 +168,8 @@ def _tile_note(arm: ArmFacts) -> str:
     if not arm.finished:
         return f"epoch {arm.epochs}, no result yet"
     if arm.gap_closed is not None and words.parse_arm(arm.arm).kind != "scratch":
-        return f"{words.share(arm.gap_closed)} of the gap closed" if arm.gap_closed >= 0 else "behind scratch"
-    return f"{words.parameters(arm.params)} parameters"
+        return f"{wording.share(arm.gap_closed)} of the gap closed" if arm.gap_closed >= 0 else "behind scratch"
+    return f"{wording.parameters(arm.params)} parameters"
 
 
 def _arms_table(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, Stroke]) -> Table:
@@ -180,15 +181,15 @@ def _arms_table(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, Str
     for arm in run.arms:
         figures = (arm.val, *(arm.tests.get(name, {}).get(run.metric.name) for name in tests))
         cells = (
-            words.parameters(arm.params),
-            *(words.figure(value, run.metric.unit) for value in figures),
-            words.share(arm.gap_closed),
-            words.share(arm.retention),
-            *([words.share(arm.transfer_efficiency)] if transfers else []),
-            words.count(arm.epochs),
-            words.duration(arm.seconds),
-            words.rate(arm.images_per_second),
-            words.memory(arm.peak_memory_mb),
+            wording.parameters(arm.params),
+            *(wording.figure(value, run.metric.unit) for value in figures),
+            wording.share(arm.gap_closed),
+            wording.share(arm.retention),
+            *([wording.share(arm.transfer_efficiency)] if transfers else []),
+            wording.count(arm.epochs),
+            wording.duration(arm.seconds),
+            wording.rate(arm.images_per_second),
+            wording.memory(arm.peak_memory_mb),
         )
         rows.append(_row(arm, cells, named, looks))
     return Table(heads=heads, rows=tuple(rows))
@@ -213,7 +214,7 @@ def _baselines(run: RunFacts) -> list[str]:
     sentences = []
     for baseline in run.baselines:
         figures = {"val": baseline.val, **baseline.tests}
-        shown = ", ".join(f"{words.figure(value, run.metric.unit)} on {name}" for name, value in figures.items())
+        shown = ", ".join(f"{wording.figure(value, run.metric.unit)} on {name}" for name, value in figures.items())
         sentences.append(f"Without a network, {baseline.name}: {shown}.")
     return sentences
 
@@ -225,7 +226,7 @@ def _every_metric(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, S
         scored = [(arm, arm.tests[test]) for arm in run.arms if test in arm.tests]
         metrics = list(dict.fromkeys(name for _, figures in scored for name in figures))
         rows = (
-            _row(arm, [words.figure(figures.get(name), _unit(run, name)) for name in metrics], named, looks)
+            _row(arm, [wording.figure(figures.get(name), _unit(run, name)) for name in metrics], named, looks)
             for arm, figures in scored
         )
         tables[test] = Table(heads=tuple(words.label(name) for name in metrics), rows=tuple(rows))
@@ -238,7 +239,7 @@ def _fidelity(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, Strok
         return None
     heads = list(dict.fromkeys(name for arm in measured for name in arm.fidelity))
     rows = (
-        _row(arm, [words.figure(arm.fidelity.get(name), words.unit_of(name)) for name in heads], named, looks)
+        _row(arm, [wording.figure(arm.fidelity.get(name), words.unit_of(name)) for name in heads], named, looks)
         for arm in measured
     )
     return Table(heads=tuple(words.label(name) for name in heads), rows=tuple(rows))
@@ -250,8 +251,8 @@ def _row(arm: ArmFacts, cells: Sequence[str], named: Mapping[str, str], looks: M
         arm=arm.arm,
         finished=arm.finished,
         stroke=looks[arm.arm],
-        network=arm.network or words.ABSENT,
-        init=arm.init or words.ABSENT,
+        network=arm.network or wording.ABSENT,
+        init=arm.init or wording.ABSENT,
         cells=tuple(cells),
     )
 
@@ -262,7 +263,7 @@ def _references(run: RunFacts, named: Mapping[str, str]) -> list[tuple[str, str,
     for entry in run.references:
         metric = entry.metric or run.metric.name
         source = " ".join(part for part in (entry.source, entry.note) if part)
-        value = words.figure(entry.value, _unit(run, metric))
+        value = wording.figure(entry.value, _unit(run, metric))
         shown.append((named[entry.arm], words.label(metric), value, entry.split, source))
     return shown
 
@@ -271,7 +272,7 @@ def _data(run: RunFacts) -> list[tuple[str, str]]:
     data = run.data
     counts = [("training images", data.train), ("validation images", data.val)]
     counts += [(f"test images, {name}", int(images)) for name, images in data.tests.items()]
-    facts = [("name", data.name), *((name, words.count(value)) for name, value in counts if value is not None)]
+    facts = [("name", data.name), *((name, wording.count(value)) for name, value in counts if value is not None)]
     return [(name, value) for name, value in (*facts, ("fingerprint", data.fingerprint)) if value]
 
 

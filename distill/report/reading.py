@@ -22,7 +22,7 @@ from densedistill.distill.report.facts import (
     RunFacts,
 )
 from densedistill.distill.report.values import entries, fields, integer, number, numbers, text
-from densedistill.distill.report.words import ABSENT
+from densedistill.distill.wording import ABSENT
 
 
 def read_run(folder: Path) -> RunFacts:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from densedistill.distill.report import words
+from densedistill.distill import wording
 from densedistill.distill.statistics import Spread
 
 _LATEX = str.maketrans(
@@ -62,15 +62,15 @@ class Sheet:
 
 def cell(value: float | None, unit: str = "", *, signed: bool = False) -> Cell:
     """A figure, written with its unit's digits and without the unit."""
-    return Cell(words.figure(value, unit, signed=signed, bare=True), value)
+    return Cell(wording.figure(value, unit, signed=signed, bare=True), value)
 
 
 def spread_cell(spread: Spread | None, unit: str) -> Cell:
     """`71.20 ± 0.31`; without the deviation of one value."""
     if spread is None:
-        return Cell(words.ABSENT)
-    about = "" if spread.std is None else f" ± {words.figure(spread.std, unit, bare=True)}"
-    return Cell(f"{words.figure(spread.mean, unit, bare=True)}{about}", spread.mean)
+        return Cell(wording.ABSENT)
+    about = "" if spread.std is None else f" ± {wording.figure(spread.std, unit, bare=True)}"
+    return Cell(f"{wording.figure(spread.mean, unit, bare=True)}{about}", spread.mean)
 
 
 def to_csv(sheet: Sheet) -> str:
@@ -109,7 +109,7 @@ def to_latex(sheet: Sheet) -> str:
 def _raw(entry: Cell) -> str:
     if entry.raw is not None:
         return str(entry.raw)
-    return "" if entry.shown == words.ABSENT else entry.shown
+    return "" if entry.shown == wording.ABSENT else entry.shown
 
 
 def _escaped(part: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from densedistill.distill.report import words
+from densedistill.distill import wording
 from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_numbers import Judged
 
@@ -46,4 +46,4 @@ def claim_sentence(study: StudyFacts, judged: Sequence[Judged]) -> str:
     kinds = [kind for _, kind in found]
     counts = [(kinds.count(kind), kind) for kind in ("borne out", "contradicted", "not shown", "not tested")]
     parts = [f"{count} {'is' if count == 1 else 'are'} {kind}" for count, kind in counts if count]
-    return f"Of {len(found)} differences that follow from it, {words.joined(parts)} here."
+    return f"Of {len(found)} differences that follow from it, {wording.joined(parts)} here."

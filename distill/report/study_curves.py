@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from densedistill.distill import wording
 from densedistill.distill.report import words
 from densedistill.distill.report.drawing import INK, Chart, Legend, Stroke, canvas, chart, line_style, role_strokes
 from densedistill.distill.report.facts import EpochFacts, RunFacts
@@ -288,7 +289,7 @@ def _reading(study: StudyFacts, series: Mapping[str, Course]) -> str:
 
 def _absent(study: StudyFacts, arms: set[str]) -> str:
     names = [study.named(arm).label for arm in sorted(arms)]
-    return f"{words.joined(names)} ended before." if names else ""
+    return f"{wording.joined(names)} ended before." if names else ""
 
 
 def _ends(study: StudyFacts, series: Mapping[str, Course]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from densedistill.distill import wording
 from densedistill.distill.report import words
 from densedistill.distill.report.drawing import INK, MUTED, PALETTE, Chart, canvas, chart, slug
 from densedistill.distill.report.study_axes import Facet, called, facets, number_at, numeric_axes, place, values
@@ -83,7 +84,7 @@ def _one_map(
         x, y = xs.index(number_at(one.arm, across)), ys.index(number_at(one.arm, up))
         grid[y, x] = one.compared.mean
         shade = (one.compared.mean - limits[0]) / ((limits[1] - limits[0]) or 1)
-        figure = words.figure(one.compared.mean, study.metric.unit, bare=True)
+        figure = wording.figure(one.compared.mean, study.metric.unit, bare=True)
         axes.text(
             x,
             y,
@@ -174,7 +175,7 @@ def _controls(numbers: Numbers, axes: Sequence[str]) -> list[ArmNumbers]:
 
 def _comparison(numbers: Numbers, unit: str, axes: Sequence[str]) -> str:
     told = [
-        f"{one.arm.label} {words.figure(one.compared.mean, unit)}"
+        f"{one.arm.label} {wording.figure(one.compared.mean, unit)}"
         for one in _controls(numbers, axes)
         if one.compared is not None
     ]
@@ -183,7 +184,7 @@ def _comparison(numbers: Numbers, unit: str, axes: Sequence[str]) -> str:
 
 def _figures(study: StudyFacts, shown: Sequence[Facet]) -> str:
     return "; ".join(
-        f"{one.arm.label} {words.figure(one.compared.mean, study.metric.unit)}"
+        f"{one.arm.label} {wording.figure(one.compared.mean, study.metric.unit)}"
         for facet in shown
         for one in facet.arms
         if one.compared is not None

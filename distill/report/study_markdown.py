@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from densedistill.distill.report import words
+from densedistill.distill import wording
 from densedistill.distill.report.sheets import to_markdown
 from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_numbers import Numbers, compute
@@ -40,8 +40,8 @@ def _arithmetic(study: StudyFacts) -> str:
 
 def _origin(study: StudyFacts) -> str:
     data = study.data
-    counts = [f"{words.count(data.train)} training images"] * (data.train is not None)
-    counts += [f"{words.count(data.val)} for validation"] * (data.val is not None)
+    counts = [f"{wording.count(data.train)} training images"] * (data.train is not None)
+    counts += [f"{wording.count(data.val)} for validation"] * (data.val is not None)
     counts += [f"{int(images):,} in test set {name}" for name, images in data.tests.items()]
     told = [f"{data.name} ({data.fingerprint})" if data.fingerprint else data.name, ", ".join(counts)]
     lines = [f"Data: {': '.join(part for part in told if part)}."] * bool(data.name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from densedistill.distill import wording
 from densedistill.distill.report import words
 from densedistill.distill.report.drawing import INK, MUTED, Chart, Stroke, canvas, chart
 from densedistill.distill.report.generations import generations_chart, parameters
@@ -60,12 +61,14 @@ def _arms(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -> C
             linewidth=1.4,
         )
         axes.plot(values, [place] * len(values), "o", color=stroke.colour, markersize=4.5, markeredgecolor="white")
-        axes.text(max(values), place, f"  {words.figure(mean, study.metric.unit, bare=True)}", va="center", color=INK)
+        axes.text(max(values), place, f"  {wording.figure(mean, study.metric.unit, bare=True)}", va="center", color=INK)
     _named_rows(axes, places, [label for label, _, _ in rows])
     axes.margins(x=0.14)
     axes.set_xlim(left=start)
     axes.set_xlabel(words.in_unit(study.metric.name, study.metric.unit))
-    told = "; ".join(f"{row[0]} {words.figure(mean, study.metric.unit)}" for row, mean in zip(rows, means, strict=True))
+    told = "; ".join(
+        f"{row[0]} {wording.figure(mean, study.metric.unit)}" for row, mean in zip(rows, means, strict=True)
+    )
     cut = " The axis does not begin at 0." if start else ""
     return chart(
         "arms",
@@ -146,7 +149,7 @@ def _retention(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke])
         axes.text(
             1.5 if roomy else 100 * retention.mean + 1.5,
             place,
-            words.share(retention.mean),
+            wording.share(retention.mean),
             va="center",
             color=stroke.colour if hollow or not roomy else "white",
         )
@@ -154,7 +157,7 @@ def _retention(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke])
     axes.set_xlim(0, 105 * max(1.0, *(retention.mean for _, retention in kept)))
     _named_rows(axes, places, [one.arm.label for one, _ in kept])
     axes.set_xlabel(f"{words.label(study.metric.name)} of the teacher kept (%)")
-    told = "; ".join(f"{one.arm.label} {words.share(retention.mean)}" for one, retention in kept)
+    told = "; ".join(f"{one.arm.label} {wording.share(retention.mean)}" for one, retention in kept)
     return chart(
         "retention",
         "Retention",
@@ -250,4 +253,4 @@ def _spread_axis(axes: Axes, values: Sequence[float], name: str) -> None:
         axes.set_xticks([low, (low * high) ** 0.5, high])
         axes.set_xlabel(f"{name}, log scale")
     counts = name == "parameters"
-    axes.xaxis.set_major_formatter(lambda value, _: words.parameters(round(value)) if counts else f"{value:.3g}")
+    axes.xaxis.set_major_formatter(lambda value, _: wording.parameters(round(value)) if counts else f"{value:.3g}")

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from densedistill.distill import wording
 from densedistill.distill.files import write_text
 from densedistill.distill.report import words
 from densedistill.distill.report.drawing import Chart, Stroke, role_strokes
@@ -109,5 +110,5 @@ def _data(study: StudyFacts) -> list[tuple[str, str]]:
     data = study.data
     counts = [("training images", data.train), ("validation images", data.val)]
     counts += [(f"test images, {name}", int(images)) for name, images in data.tests.items()]
-    facts = [("name", data.name), *((name, words.count(value)) for name, value in counts if value is not None)]
+    facts = [("name", data.name), *((name, wording.count(value)) for name, value in counts if value is not None)]
     return [(name, value) for name, value in (*facts, ("fingerprint", data.fingerprint)) if value]

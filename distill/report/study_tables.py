@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from densedistill.distill import wording
 from densedistill.distill.report import words
 from densedistill.distill.report.comparison_table import comparisons_sheet
 from densedistill.distill.report.configurations import differing, experiment, written
@@ -45,12 +46,12 @@ def arms_sheet(study: StudyFacts, numbers: Numbers) -> Sheet:
 
 
 def _arm_row(study: StudyFacts, one: ArmNumbers, extra: Sequence[str]) -> tuple[Cell, ...]:
-    shares = {"retention": _share(one.retention), "gap closed": Cell(words.share(one.gap_closed), one.gap_closed)}
+    shares = {"retention": _share(one.retention), "gap closed": Cell(wording.share(one.gap_closed), one.gap_closed)}
     seconds = over_seeds(one.arm.done, lambda facts: facts.seconds)
     rate = over_seeds(one.arm.done, lambda facts: facts.images_per_second)
     return (
         Cell(one.arm.label),
-        Cell(next((trial.figures.network for trial in one.arm.trials if trial.figures.network), words.ABSENT)),
+        Cell(next((trial.figures.network for trial in one.arm.trials if trial.figures.network), wording.ABSENT)),
         Cell(f"{len(one.arm.done)} of {len(one.arm.trials)}", len(one.arm.done)),
         _parameters(next((trial.figures.params for trial in one.arm.trials if trial.figures.params), None)),
         spread_cell(one.val, study.selected_by.unit),
@@ -63,12 +64,12 @@ def _arm_row(study: StudyFacts, one: ArmNumbers, extra: Sequence[str]) -> tuple[
 def _teacher_row(study: StudyFacts, one: TeacherFacts, extra: Sequence[str]) -> tuple[Cell, ...]:
     return (
         Cell(f"teacher {one.key}"),
-        Cell(one.figures.network or words.ABSENT),
+        Cell(one.figures.network or wording.ABSENT),
         Cell("shared", 1),
         _parameters(one.figures.params),
         cell(one.figures.val, study.selected_by.unit),
         cell(one.figures.test, study.metric.unit),
-        *(Cell(words.ABSENT) for _ in extra),
+        *(Cell(wording.ABSENT) for _ in extra),
         *_cost(one.figures.seconds or None, one.figures.images_per_second or None),
     )
 
@@ -82,7 +83,7 @@ def seeds_sheet(study: StudyFacts, numbers: Numbers) -> Sheet:
         cells = [
             cell(one.figures[seed], study.metric.unit)
             if seed in one.figures
-            else Cell(states.get(seed, words.ABSENT).replace("done", words.ABSENT))
+            else Cell(states.get(seed, wording.ABSENT).replace("done", wording.ABSENT))
             for seed in seeds
         ]
         rows.append((Cell(one.arm.label), *cells, spread_cell(one.compared, study.metric.unit)))
@@ -144,20 +145,20 @@ def settings_sheet(study: StudyFacts) -> Sheet | None:
         note="Every field of the resolved configurations that is not the same in all arms.",
         heads=heads,
         texts=len(heads),
-        rows=tuple(tuple(Cell(part or words.ABSENT) for part in line) for line in lines),
+        rows=tuple(tuple(Cell(part or wording.ABSENT) for part in line) for line in lines),
     )
 
 
 def trials_sheet(study: StudyFacts) -> Sheet | None:
     """Teachers and trials that failed, were pruned or repeated, and those that have not run."""
-    told = [(f"teacher {one.key}", words.ABSENT, one.state, one.retries, one.error) for one in study.teachers]
+    told = [(f"teacher {one.key}", wording.ABSENT, one.state, one.retries, one.error) for one in study.teachers]
     told += [
         (arm.label, str(trial.seed), trial.state, trial.retries, trial.error)
         for arm in study.arms
         for trial in arm.trials
     ]
     rows = tuple(
-        (Cell(who), Cell(seed), Cell(state), Cell(str(retries)), Cell(error or words.ABSENT))
+        (Cell(who), Cell(seed), Cell(state), Cell(str(retries)), Cell(error or wording.ABSENT))
         for who, seed, state, retries, error in told
         if state != "done" or retries
     )
@@ -202,7 +203,7 @@ def references_sheet(study: StudyFacts) -> Sheet | None:
 
 
 def _cost(seconds: float | None, rate: float | None) -> tuple[Cell, Cell]:
-    return Cell(words.duration(seconds), seconds), Cell(words.rate(rate), rate)
+    return Cell(wording.duration(seconds), seconds), Cell(wording.rate(rate), rate)
 
 
 def _arms_note(numbers: Numbers) -> str:
@@ -214,13 +215,13 @@ def _arms_note(numbers: Numbers) -> str:
 
 def _share(spread: Spread | None) -> Cell:
     if spread is None:
-        return Cell(words.ABSENT)
+        return Cell(wording.ABSENT)
     about = "" if spread.std is None else f" ± {100 * spread.std:.1f}"
     return Cell(f"{100 * spread.mean:.1f}{about} %", spread.mean)
 
 
 def _parameters(count: int | None) -> Cell:
-    return Cell(words.parameters(count), count)
+    return Cell(wording.parameters(count), count)
 
 
 def _facts(study: StudyFacts) -> Sequence[ArmFacts]:

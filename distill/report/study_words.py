@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from densedistill.distill import wording
 from densedistill.distill.report import words
 from densedistill.distill.report.arithmetic import contradictions
 from densedistill.distill.report.study_claim import claim_sentence, marked
@@ -98,9 +99,9 @@ def contradictions_of(study: StudyFacts) -> list[str]:
 
 def measured(spread_mean: float, deviation: float | None, count: int, unit: str) -> str:
     """`71.20 ± 0.31 %`; of one seed without a deviation."""
-    about = "" if deviation is None else f" ± {words.figure(deviation, unit, bare=True)}"
+    about = "" if deviation is None else f" ± {wording.figure(deviation, unit, bare=True)}"
     seeds = f" ({count} seeds)" if count > 1 else ""
-    return f"{words.figure(spread_mean, unit, bare=True)}{about}{f' {unit}' if unit else ''}{seeds}"
+    return f"{wording.figure(spread_mean, unit, bare=True)}{about}{f' {unit}' if unit else ''}{seeds}"
 
 
 def _judgement(judged: Sequence[Judged], unit: str) -> str:
@@ -135,11 +136,11 @@ def _named_differences(judged: Sequence[Judged], unit: str) -> list[str]:
             grouped.setdefault((one.verdict.outcome, one.control.label), []).append(one)
     told = []
     for (outcome, control), group in sorted(grouped.items(), key=lambda entry: entry[0][0]):
-        figures = [words.figure(one.comparison.mean, unit, signed=True, bare=True) for one in group]
-        figures[-1] = words.difference(group[-1].comparison.mean or 0.0, unit)
+        figures = [wording.figure(one.comparison.mean, unit, signed=True, bare=True) for one in group]
+        figures[-1] = wording.difference(group[-1].comparison.mean or 0.0, unit)
         names = [f"{one.arm.label} ({figure})" for one, figure in zip(group, figures, strict=True)]
         several, single = _CLAIMED[outcome]
-        told.append(f"{words.joined(names)} {single if len(group) == 1 else several} {control}")
+        told.append(f"{wording.joined(names)} {single if len(group) == 1 else several} {control}")
     for outcome, (several, single) in _CLAIMED.items():
         more = sum(one.verdict.outcome == outcome for one in found if one not in largest)
         told += [f"{more} more {(single if more == 1 else several).partition(' ')[0]}"] * bool(more)
@@ -181,7 +182,7 @@ def _state(study: StudyFacts) -> str:
                 kinds[trial.state] += 1
     parts = [f"{count} {state}" for state, count in kinds.items() if count]
     total = sum(len(arm.trials) for arm in study.arms)
-    return f"Of {total} trials, {words.joined(parts)}: they count in no figure here." if parts else ""
+    return f"Of {total} trials, {wording.joined(parts)}: they count in no figure here." if parts else ""
 
 
 def _sentence(label: str) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from densedistill.distill import wording
 from densedistill.distill.report import words
 from densedistill.distill.report.facts import ArmFacts, RunFacts
 
@@ -55,13 +56,13 @@ def partner(arm: ArmFacts, arms: Sequence[ArmFacts], kind: words.Kind) -> ArmFac
 def _state(run: RunFacts) -> str:
     if run.finished:
         waiting = [arm.arm for arm in run.arms if not arm.finished]
-        return f"This run has not finished: {words.joined(waiting)} {'is' if len(waiting) == 1 else 'are'} under way."
+        return f"This run has not finished: {wording.joined(waiting)} {'is' if len(waiting) == 1 else 'are'} under way."
     return "This run has not finished: the figures are the best of each arm so far."
 
 
 def _teacher(run: RunFacts, on: Basis, arm: ArmFacts, *, first: bool) -> str:
     place = f"On {on.where}, the" if first else "The"
-    reached = f"{words.label(run.metric.name)} {words.figure(on.value(arm), run.metric.unit)}"
+    reached = f"{words.label(run.metric.name)} {wording.figure(on.value(arm), run.metric.unit)}"
     return f"{place} teacher{_aside(arm)} reaches {reached}."
 
 
@@ -69,7 +70,7 @@ def _student(run: RunFacts, on: Basis, arm: ArmFacts, arms: Sequence[ArmFacts]) 
     unit = run.metric.unit
     who = _subject(run, arm)
     teacher = next((other for other in arms if other.arm == arm.teacher), None)
-    reached = f"{who}{_aside(arm, teacher)}, distilled, reaches {words.figure(on.value(arm), unit)}"
+    reached = f"{who}{_aside(arm, teacher)}, distilled, reaches {wording.figure(on.value(arm), unit)}"
     direct = partner(arm, arms, "direct")
     told = []
     scratch = partner(arm, arms, "scratch")
@@ -77,18 +78,18 @@ def _student(run: RunFacts, on: Basis, arm: ArmFacts, arms: Sequence[ArmFacts]) 
         lacking = "without a scratch control" if run.finished else "until its scratch control has run"
         told.append(f"{reached}; {lacking}, whether distillation helped cannot be said.")
     else:
-        told.append(f"{reached}; the same network trained from scratch, {words.figure(on.value(scratch), unit)}.")
+        told.append(f"{reached}; the same network trained from scratch, {wording.figure(on.value(scratch), unit)}.")
         told.append(_verdict(run, on, arm, scratch, teacher))
     if direct is not None:
-        told.append(f"Taught directly by generation 1, it reaches {words.figure(on.value(direct), unit)}.")
+        told.append(f"Taught directly by generation 1, it reaches {wording.figure(on.value(direct), unit)}.")
     return told
 
 
 def _verdict(run: RunFacts, on: Basis, arm: ArmFacts, scratch: ArmFacts, teacher: ArmFacts | None) -> str:
     gain = _minus(on.value(arm), on.value(scratch))
-    written = words.difference(gain, run.metric.unit)
+    written = wording.difference(gain, run.metric.unit)
     better = gain if run.metric.higher_is_better else -gain
-    if written.strip("+\N{MINUS SIGN}") == words.difference(0.0, run.metric.unit).strip("+"):
+    if written.strip("+\N{MINUS SIGN}") == wording.difference(0.0, run.metric.unit).strip("+"):
         return "Distillation made no visible difference."
     if better < 0:
         return f"In this run distillation did not help: {written} against scratch."
@@ -102,7 +103,7 @@ def _verdict(run: RunFacts, on: Basis, arm: ArmFacts, scratch: ArmFacts, teacher
         )
     return (
         f"In this run distillation brought {written} over scratch, "
-        f"which closes {words.share(arm.gap_closed)} of the gap to its teacher."
+        f"which closes {wording.share(arm.gap_closed)} of the gap to its teacher."
     )
 
 
@@ -122,7 +123,7 @@ def _aside(arm: ArmFacts, teacher: ArmFacts | None = None) -> str:
     """The network, its size and how much smaller than its teacher it is, in brackets."""
     parts = [arm.network] if arm.network else []
     if arm.params is not None:
-        parts.append(f"{words.parameters(arm.params)} parameters")
+        parts.append(f"{wording.parameters(arm.params)} parameters")
     if teacher is not None and teacher.params and arm.params and teacher.params > arm.params:
         parts.append(f"{teacher.params / arm.params:.1f} times fewer than its teacher")
     return f" ({', '.join(parts)})" if parts else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from densedistill.distill.report import words
+from densedistill.distill import wording
 from densedistill.distill.statistics.comparison import Comparison
 from densedistill.distill.statistics.samples import Interval
 
@@ -74,8 +74,8 @@ def _no_test(comparison: Comparison) -> str:
 def _gain(comparison: Comparison, mean: float, unit: str, control: str) -> str:
     points = "points" if unit == "%" else unit
     deviation = None if comparison.difference is None else comparison.difference.std
-    about = "" if deviation is None else f" ± {words.figure(deviation, points, bare=True)}"
-    written = words.figure(mean, points, signed=True, bare=True)
+    about = "" if deviation is None else f" ± {wording.figure(deviation, points, bare=True)}"
+    written = wording.figure(mean, points, signed=True, bare=True)
     preposition = "over" if mean >= 0 else "against"
     return f"{written}{about}{f' {points}' if points else ''} {preposition} {control}"
 
@@ -96,7 +96,7 @@ def _p(comparison: Comparison) -> str:
 def probability(p: float | None) -> str:
     """`p = 0.010`, `p < 0.001`."""
     if p is None:
-        return f"p {words.ABSENT}"
+        return f"p {wording.ABSENT}"
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
@@ -113,5 +113,5 @@ def _reach(comparison: Comparison, unit: str) -> str:
 
 def _interval(interval: Interval, unit: str) -> str:
     points = "points" if unit == "%" else unit
-    low, high = (words.figure(value, points, signed=True, bare=True) for value in (interval.low, interval.high))
+    low, high = (wording.figure(value, points, signed=True, bare=True) for value in (interval.low, interval.high))
     return f"{low} to {high}{f' {points}' if points else ''}"

@@ -12,7 +12,7 @@ import torch
 
 from densedistill.distill import cache_files
 from densedistill.distill.cache_files import KEY_FILE, require_space
-from densedistill.distill.cache_plan import CLASSES_KEPT, KEEP_ALL_CLASSES, plan_cache, size_words
+from densedistill.distill.cache_plan import CLASSES_KEPT, KEEP_ALL_CLASSES, plan_cache
 from densedistill.distill.cache_tensors import LargestLogits, Whole
 from densedistill.distill.errors import RequestError
 from densedistill.distill.outputs import Prediction
@@ -59,22 +59,6 @@ def test_description_names_views_size_and_tensors() -> None:
         "32.8 MB for 2 views of 50,000 images, 328 bytes each (output the 64 largest of 1000 logits in float16 and the "
         "mass of the rest; tap 'layer3' 8 x 2 x 2 in float16)"
     )
-
-
-@pytest.mark.parametrize(
-    ("count", "words"),
-    [
-        (0, "0 bytes"),
-        (999, "999 bytes"),
-        (1000, "1.0 kB"),
-        (999_949, "999.9 kB"),
-        (999_950, "1.0 MB"),
-        (2_500_000_000, "2.5 GB"),
-        (12 * 10**15, "12,000.0 TB"),
-    ],
-)
-def test_size_words(count: int, words: str) -> None:
-    assert size_words(count) == words
 
 
 @pytest.mark.parametrize(

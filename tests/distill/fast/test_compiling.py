@@ -10,14 +10,12 @@ import pytest
 from torch import nn
 
 from densedistill.distill.fast.compiling import (
-    CACHE_VARIABLE,
     MARGIN,
     MOST_GAIN,
     MOST_RECORDS,
     PRIOR_SECONDS_PER_OPERATION,
     CompileRecord,
     CompileRecords,
-    cache_folder,
     leaf_modules,
     record_key,
     worth_compiling,
@@ -157,12 +155,3 @@ def test_the_key_tells_apart_what_compiles_apart() -> None:
 def test_leaf_modules() -> None:
     assert leaf_modules(nn.Sequential(nn.ReLU(), nn.Sequential(nn.ReLU(), nn.ReLU()))) == 3
     assert leaf_modules(nn.ReLU()) == 1
-
-
-def test_the_cache_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path))
-    assert cache_folder() == tmp_path
-    monkeypatch.delenv(CACHE_VARIABLE)
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache_folder() == tmp_path / "xdg" / "densedistill"

@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from densedistill.distill.tables import arms_table, references_table
+from densedistill.distill.report.terminal import arms_table, references_table
 
 
 def _result() -> dict[str, Any]:

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from densedistill.distill import wording
 from densedistill.distill.report import words
 from densedistill.distill.report.facts import ArmFacts, MetricFacts, ReferenceFacts
 from densedistill.distill.report.reading import arm_facts, baseline_facts, data_facts, metric_facts, reference_facts
@@ -30,21 +31,21 @@ def arms_table(result: Mapping[str, Any]) -> Table:
     table = _table(f"{words.in_unit(metric.name, metric.unit)} ({direction} is better)", "arm, network", heads)
     for arm in arms:
         table.add_row(
-            Text.assemble(named[arm.arm], "\n", (arm.network or words.ABSENT, "dim")),
-            words.parameters(arm.params),
-            words.figure(arm.val, metric.unit, bare=True),
-            words.figure(arm.test, metric.unit, bare=True),
-            words.share(arm.gap_closed),
-            words.share(arm.retention),
-            *([words.share(arm.transfer_efficiency)] if transfers else []),
-            words.ABSENT if arm.seconds is None else f"{arm.seconds:.0f}",
+            Text.assemble(named[arm.arm], "\n", (arm.network or wording.ABSENT, "dim")),
+            wording.parameters(arm.params),
+            wording.figure(arm.val, metric.unit, bare=True),
+            wording.figure(arm.test, metric.unit, bare=True),
+            wording.share(arm.gap_closed),
+            wording.share(arm.retention),
+            *([wording.share(arm.transfer_efficiency)] if transfers else []),
+            wording.ABSENT if arm.seconds is None else f"{arm.seconds:.0f}",
         )
     for baseline in baseline_facts(result):
         test = next(iter(baseline.tests.values()), None)
-        figures = (words.figure(value, metric.unit, bare=True) for value in (baseline.val, test))
-        absent = (words.ABSENT,) * (4 if transfers else 3)
+        figures = (wording.figure(value, metric.unit, bare=True) for value in (baseline.val, test))
+        absent = (wording.ABSENT,) * (4 if transfers else 3)
         table.add_row(Text.assemble(baseline.name, "\n", ("without a network", "dim")), "0", *figures, *absent)
-    where = f"{'embedded data' if data.embedded else 'data'}: {data.name or words.ABSENT}"
+    where = f"{'embedded data' if data.embedded else 'data'}: {data.name or wording.ABSENT}"
     tested = next(iter(data.tests), "")
     table.caption = Text(" · ".join((_beginnings(arms, named), where, *([f"test: {tested}"] if tested else []))))
     return table
@@ -67,7 +68,7 @@ def references_table(result: Mapping[str, Any]) -> Table | None:
         table.add_row(
             Text(named[reference.arm]),
             Text(words.label(reference.metric or metric.name)),
-            words.figure(reference.value, _unit(reference, metric)),
+            wording.figure(reference.value, _unit(reference, metric)),
             Text(reference.split),
             Text(reference.source),
         )
@@ -97,7 +98,7 @@ def _table(title: str, first: str, figures: Sequence[str], least: int = _FIRST_C
 
 def _beginnings(arms: Sequence[ArmFacts], named: Mapping[str, str]) -> str:
     """`init: random`, or arm by arm where they differ."""
-    kinds = {arm.init or words.ABSENT for arm in arms}
+    kinds = {arm.init or wording.ABSENT for arm in arms}
     if len(kinds) <= 1:
-        return f"init: {next(iter(kinds), words.ABSENT)}"
-    return "init: " + ", ".join(f"{named[arm.arm]} {arm.init or words.ABSENT}" for arm in arms)
+        return f"init: {next(iter(kinds), wording.ABSENT)}"
+    return "init: " + ", ".join(f"{named[arm.arm]} {arm.init or wording.ABSENT}" for arm in arms)

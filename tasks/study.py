@@ -160,7 +160,8 @@ class StudyWork:
         else:
             claimed.done(figures["val"], figures)
             views = [*self.teachers.views().values(), *self.trials.views().values()]
-            self.say(finished_line(key, figures, self.spec.metric.unit, time.monotonic() - started, views))
+            metric, seconds = self.spec.metric, time.monotonic() - started
+            self.say(finished_line(key, figures, metric, self.study.metric or metric, seconds, views))
 
     # -- one job -----------------------------------------------------------------------------------------------------
 

@@ -3,18 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from densedistill.distill.errors import RunFailedError
+from densedistill.distill.report import words
 from densedistill.distill.study.outcome import JobView
 
 
-def finished_line(key: str, figures: Mapping[str, Any], unit: str, seconds: float, views: Sequence[JobView]) -> str:
-    """`[3/7] kd/seed-0: val 55.2%, test 54.8% (12 s); about 3 min left`."""
+class Measured(Protocol):
+    """What a figure is called and counted in: a task's metric, or a study's own."""
+
+    @property
+    def name(self) -> str:
+        """As results have it, such as `dice`."""
+
+    @property
+    def unit(self) -> str:
+        """Empty where it has none."""
+
+
+def finished_line(
+    key: str, figures: Mapping[str, Any], val: Measured, test: Measured, seconds: float, views: Sequence[JobView]
+) -> str:
+    """`[3/7] kd/seed-0: val 55.20 %, test 54.80 % (12 s); about 3 min left`.
+
+    `val` and `test` are the metrics of either figure; they are named where the two are not one.
+    """
     settled = sum(found.settled for found in views)
-    test = "none" if figures["test"] is None else f"{figures['test']:.4g}{unit}"
-    reached = f"val {figures['val']:.4g}{unit}, test {test} ({seconds:.0f} s)"
-    return f"[{settled}/{len(views)}] {key}: {reached}{time_left(views)}"
+    told = []
+    for part, metric in (("val", val), ("test", test)):
+        name = f" {words.label(metric.name)}" if val.name != test.name else ""
+        value = figures[part]
+        told.append(f"{part}{name} {'none' if value is None else words.figure(value, metric.unit)}")
+    return f"[{settled}/{len(views)}] {key}: {', '.join(told)} ({seconds:.0f} s){time_left(views)}"
 
 
 def time_left(views: Sequence[JobView]) -> str:

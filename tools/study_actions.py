@@ -126,7 +126,12 @@ def folder(options: argparse.Namespace, study: StudyDefinition) -> Path:
 
 def show_list() -> int:
     """Print the built-in studies."""
-    Console().print(studies_table(studies()))
+
+    def runs(study: StudyDefinition) -> int:
+        plan = prepared(study)
+        return len(plan.teachers) + sum(len(arm.seeds) for arm in plan.arms)
+
+    Console().print(studies_table(studies(), runs))
     return 0
 
 

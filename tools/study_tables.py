@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from densedistill.distill.report import words
 from densedistill.distill.study import StudyDefinition
 from densedistill.distill.study.plan import StudyPlan
 
@@ -21,36 +22,36 @@ _MARKS = {"waiting": "·", "running": "…", "failed": "failed", "pruned": "prun
 
 def arms_table(record: Mapping[str, Any]) -> Table:
     """A decoded study.json: arms with each seed's figure on the test set, or what became of it."""
-    metric = record["metric"]
+    metric, unit = record["metric"], record["metric"]["unit"]
     direction = "higher" if metric["higher_is_better"] else "lower"
-    table = _table(f"{record['study']}: {metric['name']} on test, {direction} is better")
+    table = _table(f"{record['study']}: {words.in_unit(metric['name'], unit)} on test, {direction} is better")
     table.add_column("arm", overflow="fold")
     for seed in record["seeds"]:
         table.add_column(f"seed {seed}", justify="right")
     table.add_column("mean ± std", justify="right")
     for arm in record["arms"]:
         by_seed = {trial["seed"]: trial for trial in arm["trials"]}
-        cells = [_cell(by_seed.get(seed)) for seed in record["seeds"]]
+        cells = [_cell(by_seed.get(seed), unit) for seed in record["seeds"]]
         figures = [trial["test"] for trial in arm["trials"] if trial["state"] == "done" and trial["test"] is not None]
-        table.add_row(Text(arm["label"]), *cells, mean_and_spread(figures))
+        table.add_row(Text(arm["label"]), *cells, mean_and_spread(figures, unit))
     table.caption = Text(record["question"])
     return table
 
 
-def mean_and_spread(figures: Sequence[float]) -> str:
-    """`76.1 ± 0.3` (sample standard deviation); a mean alone where there is one figure."""
+def mean_and_spread(figures: Sequence[float], unit: str) -> str:
+    """`76.10 ± 0.30` (sample standard deviation); a mean alone where there is one figure."""
     if not figures:
-        return "–"
-    spread = f" ± {stdev(figures):.2g}" if len(figures) > 1 else ""
-    return f"{fmean(figures):.4g}{spread}"
+        return words.ABSENT
+    spread = f" ± {words.figure(stdev(figures), unit, bare=True)}" if len(figures) > 1 else ""
+    return f"{words.figure(fmean(figures), unit, bare=True)}{spread}"
 
 
-def _cell(trial: Mapping[str, Any] | None) -> str:
+def _cell(trial: Mapping[str, Any] | None, unit: str) -> str:
     if trial is None:
         return ""
     if trial["state"] == "done" and trial["test"] is not None:
-        return f"{trial['test']:.4g}"
-    return _MARKS.get(trial["state"], "–")
+        return words.figure(trial["test"], unit, bare=True)
+    return _MARKS.get(trial["state"], words.ABSENT)
 
 
 def plan_table(plan: StudyPlan, costs: Costs) -> Table:
@@ -72,8 +73,10 @@ def plan_table(plan: StudyPlan, costs: Costs) -> Table:
     return table
 
 
-def studies_table(studies: Mapping[str, Mapping[str, Callable[[], StudyDefinition]]]) -> Table:
-    """The built-in studies."""
+def studies_table(
+    studies: Mapping[str, Mapping[str, Callable[[], StudyDefinition]]], runs: Callable[[StudyDefinition], int]
+) -> Table:
+    """The built-in studies, and for each of their presets how many `runs` it takes."""
     table = _table("studies")
     table.add_column("study", overflow="fold")
     table.add_column("presets (runs)")
@@ -82,7 +85,11 @@ def studies_table(studies: Mapping[str, Mapping[str, Callable[[], StudyDefinitio
         made = {size: make() for size, make in sizes.items()}
         any_size = next(iter(made.values()))
         claim = "" if any_size.claim is None else f"\n{any_size.claim.text} ({any_size.claim.source})"
-        table.add_row(name, "\n".join(made), Text.assemble(any_size.question, (claim, "dim")))
+        table.add_row(
+            name,
+            "\n".join(f"{size} ({runs(study)})" for size, study in made.items()),
+            Text.assemble(any_size.question, (claim, "dim")),
+        )
     return table
 
 

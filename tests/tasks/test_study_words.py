@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from densedistill.distill.errors import RunFailedError
+from densedistill.distill.study.definition import StudyMetric
 from densedistill.distill.study.outcome import Attempt, JobView, view
 from densedistill.tasks.study_words import finished_line, in_words, time_left
 
@@ -39,10 +40,17 @@ def test_nothing_is_guessed_from_nothing() -> None:
 
 def test_a_finished_trial_in_one_line() -> None:
     figures = {"val": 55.25, "test": 54.8}
-    assert finished_line("kd/seed-0", figures, "%", 12.4, [job("COMPLETE")]) == (
-        "[1/1] kd/seed-0: val 55.25%, test 54.8% (12 s)"
+    accuracy = StudyMetric(name="accuracy", unit="%")
+    assert finished_line("kd/seed-0", figures, accuracy, accuracy, 12.4, [job("COMPLETE")]) == (
+        "[1/1] kd/seed-0: val 55.25 %, test 54.80 % (12 s)"
     )
-    assert "test none" in finished_line("kd/seed-0", {**figures, "test": None}, "", 1, [])
+    assert "test none" in finished_line("kd/seed-0", {**figures, "test": None}, accuracy, accuracy, 1, [])
+
+
+def test_unlike_figures_of_a_finished_trial_have_their_names() -> None:
+    dice, ods = StudyMetric(name="dice"), StudyMetric(name="ods")
+    told = finished_line("kd/seed-0", {"val": 0.13, "test": 0.5831}, dice, ods, 1, [])
+    assert "val Dice 0.1300, test ODS 0.5831 (1 s)" in told
 
 
 def test_errors_in_words() -> None:

@@ -52,6 +52,7 @@ def test_the_list_has_every_claim(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for name in ("capacity", "dkd", "chain", "temperature-alpha", "cross-resolution", "enhancements", "nckd-mixup"):
         assert name in shown
+    assert "demo (7)" in shown
 
 
 def test_a_printed_study_runs_as_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,6 +157,7 @@ def test_a_helper_that_does_not_end_hides_no_error(tmp_path: Path, monkeypatch: 
 
 
 def test_figures_in_words() -> None:
-    assert mean_and_spread([]) == "–"
-    assert mean_and_spread([76.123]) == "76.12"
-    assert mean_and_spread([1.0, 2.0, 3.0]) == "2 ± 1"
+    assert mean_and_spread([], "%") == "–"
+    assert mean_and_spread([76.123], "%") == "76.12"
+    assert mean_and_spread([63.95, 64.99, 66.03], "%") == "64.99 ± 1.04"
+    assert mean_and_spread([0.1, 0.2, 0.3], "") == "0.2000 ± 0.1000"

@@ -51,7 +51,7 @@ class CachingAssembler(Assembler):
                 "network": record["network"],
                 "arguments": record["arguments"],
                 "taps": list(teacher.taps),
-                "path": list(teacher.path()["shortcuts"]),  # type: ignore[call-overload]
+                "path": list(teacher.shortcuts),
             },
             "data": self.data.fingerprint,
             # Where the data lies does not matter: its fingerprint does.

@@ -37,8 +37,6 @@ from densedistill.distill.tensors import save_weights
 from densedistill.distill.training import ArmTraining
 from densedistill.distill.transfer import read_earlier, require_same_data
 
-UNTRAINED: Mapping[str, Any] = {"epochs": 0, "seconds": 0.0, "images_per_second": 0.0}
-
 
 def figures(done: Counters) -> dict[str, Any]:
     """What an arm's record says of its training's length and speed."""
@@ -125,7 +123,7 @@ class Chain(CachingAssembler):
         reset_peak(self.runtime.device)
         teacher = None if plans[0].teacher is None else self.teacher(plans[0].teacher)
         assembled = [self.assemble(plan, teacher) for plan in plans]
-        counters: list[Mapping[str, Any]] = [UNTRAINED for _ in plans]
+        counters = [figures(Counters()) for _ in plans]
         notes = [list(one.notes) for one in assembled]
         notices: list[list[dict[str, Any]]] = [[] for _ in plans]
         if teacher is not None:

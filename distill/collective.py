@@ -1,4 +1,4 @@
-"""What several processes must agree on. With one process every function here returns its argument."""
+"""What several processes must agree on. With one process nothing is exchanged, and everything stays as it is."""
 
 from __future__ import annotations
 

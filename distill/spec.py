@@ -89,8 +89,6 @@ class Needs:
 
     labels: bool = False
     """Its own term reads the labels; the labels' cross-entropy beside it is no need of the method."""
-    taps: bool = False
-    """It reads the taps that the task gives its networks; none are looked for."""
     features: tuple[Role, ...] = ()
     """Of either network; found where the configuration names no taps."""
     student_features: tuple[Role, ...] = ()
@@ -111,7 +109,6 @@ class Needs:
         """For a table: `labels, features (stages), projector`."""
         named = {
             "labels": self.labels,
-            "taps": self.taps,
             f"features ({', '.join(self.features)})": bool(self.features),
             f"student's features ({', '.join(self.student_features)})": bool(self.student_features),
             f"teacher's features ({', '.join(self.teacher_features)})": bool(self.teacher_features),
@@ -198,11 +195,6 @@ class Preset:
             raise ValueError(f"generations is {self.generations}, but the chain has {len(self.chain)} networks")
 
 
-def no_taps(_network: str) -> tuple[str, ...]:
-    """For tasks whose methods read outputs only."""
-    return ()
-
-
 def no_benchmark(_options: Any, _part: str, _images: EvalSet) -> Metric | None:
     """For tasks whose metric says all there is to say."""
     return None
@@ -230,8 +222,6 @@ class TaskSpec:
     """(network name, data options, data) -> arguments that follow from the data."""
     decided: tuple[str, ...] = ()
     """Which of those arguments no network may have otherwise, such as the number of classes."""
-    taps: Callable[[str], tuple[str, ...]] = field(default=no_taps)
-    """(network name) -> module paths the task's methods read, for a network named on the command line."""
     predict: Callable[[Callable[[Tensor], Tensor], Tensor], Tensor]
     """(network, input of any size) -> raw output of that size; pads and crops where the network needs it."""
     finish: Callable[[Tensor], Tensor]

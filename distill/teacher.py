@@ -76,13 +76,19 @@ class Teacher:
         with torch.inference_mode(), self._autocast():
             return self._tapped(images)
 
+    @property
+    def shortcuts(self) -> tuple[str, ...]:
+        """What it takes to answer sooner; empty for the plain float32 teacher."""
+        if self.prepared is None:
+            return ()
+        return ("int8",) if isinstance(self.prepared, Int8Teacher) else tuple(self.prepared.parts)
+
     def path(self) -> Mapping[str, object]:
         """How it answers, for the record: shortcuts taken, and how far they lead from the plain float32 teacher."""
-        if self.prepared is None:
-            return {"shortcuts": [], "deviations": {}}
+        taken = {"shortcuts": list(self.shortcuts)}
         if isinstance(self.prepared, Int8Teacher):
-            return {"shortcuts": ["int8"], "agreement": asdict(self.prepared.agreement)}
-        return {"shortcuts": list(self.prepared.parts), "deviations": dict(self.prepared.deviations)}
+            return {**taken, "agreement": asdict(self.prepared.agreement)}
+        return {**taken, "deviations": {} if self.prepared is None else dict(self.prepared.deviations)}
 
 
 def teacher_input(batch: Batch) -> Tensor:

@@ -32,11 +32,13 @@ MAY_IMPORT_IN_DISTILL = {
     "doctor": {ENGINE},
     "study": {ENGINE},
 }
-FOUNDATIONS = {f"densedistill.distill.{name}" for name in ("errors", "files", "wording")}
+FOUNDATIONS = {f"densedistill.distill.{name}" for name in ("errors", "files", "immaterial", "wording")}
 """What every part of distill/ may import; none of it needs torch."""
 LONGEST_FILE = 400
-LONGEST_FUNCTION = 80
-"""The aim is 40; a task's table of presets and an argument parser are lists, and lists may be longer."""
+LONGEST_FUNCTION = 55
+"""Without its docstring. The aim is 40; a table of presets and an argument parser are lists, and may be longer."""
+LONGER = {("tasks/run.py", "run")}
+"""Named exceptions: a signature that has every flag."""
 
 
 def sources() -> list[Path]:
@@ -107,6 +109,16 @@ def part_of_distill(module: str) -> str | None:
     return below[0] if below[0] in MAY_IMPORT_IN_DISTILL else ENGINE
 
 
+def code_lines(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Lines of a function without its docstring."""
+    told = function.body[0] if ast.get_docstring(function) is not None else None
+    return _lines(function) - (0 if told is None else _lines(told))
+
+
+def _lines(node: ast.stmt) -> int:
+    return (node.end_lineno or node.lineno) - node.lineno + 1
+
+
 @pytest.mark.parametrize("path", sources(), ids=named)
 def test_imports_point_downwards(path: Path) -> None:
     package = path.relative_to(ROOT).parts[0]
@@ -146,8 +158,9 @@ def test_sizes_stay_readable(path: Path) -> None:
     assert len(text.splitlines()) <= LONGEST_FILE
     functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     for function in functions:
-        lines = (function.end_lineno or function.lineno) - function.lineno + 1
-        assert lines <= LONGEST_FUNCTION, f"{function.name} has {lines} lines"
+        if (named(path), function.name) not in LONGER:
+            lines = code_lines(function)
+            assert lines <= LONGEST_FUNCTION, f"{function.name} has {lines} lines"
 
 
 def test_helpers_find_what_they_look_for(tmp_path: Path) -> None:

@@ -40,12 +40,6 @@ class Bench:
         """The arm."""
         return self.training.arm
 
-    @property
-    def parameters(self) -> dict[str, nn.Parameter]:
-        """What the student and its loss terms train, by name."""
-        named = self.training.step_module.named_parameters()
-        return {name: value for name, value in named if value.requires_grad}
-
     def outputs(self) -> StepOutputs:
         """A step's outputs late in training, where every warm-up is over; as training computes them, with autograd."""
         training = self.training

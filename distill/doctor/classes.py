@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from densedistill.distill.data import EvalSet, TaskData
-from densedistill.distill.doctor.finding import Finding
+from densedistill.distill.doctor.finding import Finding, Status
 from densedistill.distill.doctor.limits import Limits
 from densedistill.distill.method_context import Labelled, training_labels
 
@@ -24,11 +24,11 @@ def check_classes(data: TaskData, limits: Limits) -> list[Finding]:
     """Images of each class in training, validation and tests; of maps the pixels, or the share of positive ones."""
     if not data.classes:
         return _positives(data, limits)
-    parts: Mapping[str, object] = {"validation": data.val, **{f"test set {key}": of for key, of in data.tests.items()}}
+    parts: Mapping[str, EvalSet] = {"validation": data.val, **{f"test set {key}": of for key, of in data.tests.items()}}
     labels = training_labels(data)
     found = [_counted("training", labels, data.classes)] if labels is not None else []
     for name, part in parts.items():
-        known = (part.labels, "images") if isinstance(part, Labelled) else _labels(part, limits)  # type: ignore[arg-type]
+        known = (part.labels, "images") if isinstance(part, Labelled) else _labels(part, limits)
         found.append(_counted(name, known[0], data.classes, known[1]))
     return found
 
@@ -47,7 +47,8 @@ def _counted(part: str, labels: Tensor, classes: Sequence[str], counted: str = "
     smallest, largest = int(counts.min()), int(counts.max())
     figures = {counted: int(counts.sum()), "smallest": smallest, "largest": largest, "missing": missing[:20]}
     text = f"{len(labels):,} {counted} of {len(classes)} classes, {smallest:,} to {largest:,} of each"
-    status, remedy = "pass", ""
+    status: Status = "pass"
+    remedy = ""
     if missing:
         text += f"; none of {len(missing)} classes, such as '{missing[0]}'"
         status = "fail" if part == "training" else "warn"
@@ -57,7 +58,7 @@ def _counted(part: str, labels: Tensor, classes: Sequence[str], counted: str = "
     elif part == "training" and largest > UNEVEN * smallest:
         status = "warn"
         remedy = "look at the accuracy of each class, and not at the mean alone: it is the large classes'"
-    return Finding(check=CHECK, subject=part, status=status, text=text, remedy=remedy, figures=figures)  # type: ignore[arg-type]
+    return Finding(check=CHECK, subject=part, status=status, text=text, remedy=remedy, figures=figures)
 
 
 def _labels(images: EvalSet, limits: Limits) -> tuple[Tensor, str]:

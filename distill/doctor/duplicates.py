@@ -162,7 +162,8 @@ def _finding(name: str, pairs: Sequence[tuple[int, int]], others: Prints, ids: S
 
 def _spread(count: int) -> list[int]:
     """All places in an order whose every beginning is spread over the set: sets are often sorted by class."""
-    return np.random.default_rng(0).permutation(count).tolist()  # type: ignore[no-any-return]
+    places: list[int] = np.random.default_rng(0).permutation(count).tolist()
+    return places
 
 
 def _pictures(images: EvalSet, data: TaskData) -> Iterator[Iterator[Tensor]]:

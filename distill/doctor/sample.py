@@ -44,11 +44,6 @@ class HeldImages:
         return self._ids
 
     @property
-    def whole(self) -> bool:
-        """Whether no image is left out."""
-        return len(self._ids) == self.of
-
-    @property
     def pixels(self) -> int:
         """Of all inputs together."""
         return sum(single["input"].shape[-1] * single["input"].shape[-2] for single in self._singles)

@@ -41,10 +41,8 @@ from densedistill.distill.losses.maps_terms import (
 from densedistill.distill.losses.relation import pkt_loss, rkd_angle_loss, rkd_distance_loss, rkd_loss, similarity_loss
 from densedistill.distill.losses.review import AttentionFusion, ReviewDistillation, hcl_loss
 from densedistill.distill.losses.terms import (
-    DecoupledLogits,
     DistilledLogits,
     HardLabels,
-    HardMaps,
     Reconstruction,
     SoftMaps,
     TaughtReconstruction,
@@ -59,11 +57,9 @@ __all__ = [
     "ContrastedImages",
     "ContrastiveDistillation",
     "CurriculumTemperature",
-    "DecoupledLogits",
     "DistilledLogits",
     "FeatureMatching",
     "HardLabels",
-    "HardMaps",
     "HintRegression",
     "LearnedTemperature",
     "LogitHead",

@@ -14,13 +14,11 @@ from torch import Tensor
 from densedistill.distill.losses.checks import (
     check_fraction,
     check_label_smoothing,
-    check_pos_weight,
     check_temperature,
-    check_weight,
 )
 from densedistill.distill.losses.images import l1
-from densedistill.distill.losses.logits import dkd_per_image, kd_loss, mixed_cross_entropy
-from densedistill.distill.losses.maps import probability_mse, weighted_bce
+from densedistill.distill.losses.logits import kd_loss, mixed_cross_entropy
+from densedistill.distill.losses.maps import probability_mse
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import StepOutputs
 
@@ -65,45 +63,6 @@ class DistilledLogits:
         return kd_loss(outputs.student.output, outputs.taught().output.detach(), self.temperature)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class DecoupledLogits:
-    """`dkd_loss` on both networks' logits (B, K). Needs the teacher.
-
-    DKD needs one label for each image. Where a batch has mixed labels, the loss is taken for either label and
-    mixed in their shares, as cross-entropy is.
-    """
-
-    temperature: float
-    """T > 0, dimensionless."""
-    tckd_weight: float = 1.0
-    """alpha of the paper, >= 0."""
-    nckd_weight: float = 8.0
-    """beta of the paper, >= 0; 8 is its choice for ResNet32x4 to ResNet8x4 on CIFAR-100."""
-
-    def __post_init__(self) -> None:
-        check_temperature(self.temperature)
-        check_weight("tckd_weight", self.tckd_weight)
-        check_weight("nckd_weight", self.nckd_weight)
-
-    def __call__(self, outputs: StepOutputs) -> Tensor:
-        """T² (tckd_weight TCKD + nckd_weight NCKD)."""
-        loss_B = self._per_image(outputs, outputs.target)
-        if "mixed_target" not in outputs.batch:
-            return loss_B.mean()
-        mix_B = outputs.batch["mix"]
-        return (mix_B * loss_B + (1 - mix_B) * self._per_image(outputs, outputs.batch["mixed_target"])).mean()
-
-    def _per_image(self, outputs: StepOutputs, target: Tensor) -> Tensor:
-        return dkd_per_image(
-            outputs.student.output,
-            outputs.taught().output.detach(),
-            target,
-            self.tckd_weight,
-            self.nckd_weight,
-            self.temperature,
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class HardLabels:
     """`mixed_cross_entropy` of the student's logits (B, K) against the batch's labels, mixed or not."""
@@ -133,21 +92,6 @@ class SoftMaps:
     def __call__(self, outputs: StepOutputs) -> Tensor:
         """Mean squared difference of probabilities."""
         return probability_mse(outputs.student.output, outputs.taught().output.detach())
-
-
-@dataclass(frozen=True, slots=True)
-class HardMaps:
-    """`weighted_bce` of the student's map (B, 1, H, W) against the batch's mask."""
-
-    pos_weight: float = 1.0
-    """Weight of positive pixels, > 0."""
-
-    def __post_init__(self) -> None:
-        check_pos_weight(self.pos_weight)
-
-    def __call__(self, outputs: StepOutputs) -> Tensor:
-        """Weighted cross-entropy in nats."""
-        return weighted_bce(outputs.student.output, outputs.target, self.pos_weight)
 
 
 @dataclass(frozen=True, slots=True)

@@ -103,7 +103,7 @@ def strokes(arms: Sequence[str]) -> dict[str, Stroke]:
 
 
 def role_strokes(roles: Mapping[str, str]) -> dict[str, Stroke]:
-    """The same for arms of any name by their role in a study: `teacher`, `method` or `control`."""
+    """The same for arms of any name by their role in a study: `teacher`, `method`, `control` or `search`."""
     return {
         arm: Stroke(
             colour=_colour(place, len(roles)),

@@ -34,7 +34,7 @@ class StudyArm:
     label: str
     """Its name for people."""
     role: str
-    """`teacher`, `method` or `control`."""
+    """`teacher`, `method`, `control`, or `search`: a point that a search tried."""
     settings: Mapping[str, object]
     """The configuration fields that make it this arm."""
     axes: Mapping[str, object]

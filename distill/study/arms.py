@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from densedistill.distill.errors import RequestError
 from densedistill.distill.immaterial import among
-from densedistill.distill.study.definition import ArmDefinition, Range, Search, StudyDefinition
+from densedistill.distill.study.definition import ArmDefinition, Search, StudyDefinition
 from densedistill.distill.study.layers import merged
 
 ArmRole = Literal["control", "method", "search"]
@@ -123,14 +123,10 @@ def _searched(arm: StudyArm, search: Search) -> Iterator[StudyArm]:
     """The points of a search, then the arm that the best of them becomes."""
     points = tuple(f"{arm.name}-point-{place:02d}" for place in range(search.points))
     for place, point in enumerate(points):
-        yield _changed(
+        yield replace(
             arm, name=point, label=f"{arm.label}, point {place}", role="search", seeds=arm.seeds[:1], search=search
         )
-    yield _changed(arm, name=f"{arm.name}-best", label=f"{arm.label}, best of {search.points} points", points=points)
-
-
-def _changed(arm: StudyArm, **changes: Any) -> StudyArm:
-    return StudyArm(**{name: changes.get(name, getattr(arm, name)) for name in StudyArm.__slots__})
+    yield replace(arm, name=f"{arm.name}-best", label=f"{arm.label}, best of {search.points} points", points=points)
 
 
 def teacher_settings(study: StudyDefinition, own: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -142,11 +138,6 @@ def teacher_settings(study: StudyDefinition, own: Mapping[str, Any], changes: Ma
 def sampled_name(arm: str, name: str) -> str:
     """The name of a searched field among Optuna's parameters: points of one search share it, other searches do not."""
     return f"{re.sub(r'-point-[0-9]+$', '', arm)}:{name}"
-
-
-def describe_range(bounds: Range) -> str:
-    """For a plan of the study: `1 to 20 (log)`."""
-    return f"{bounds.low} to {bounds.high}{' (log)' if bounds.log else ''}"
 
 
 def _short(name: str) -> str:

@@ -31,11 +31,6 @@ def studies() -> dict[str, Mapping[str, Maker]]:
     return found
 
 
-def study_names() -> list[str]:
-    """Names of all built-in studies."""
-    return list(studies())
-
-
 def built_in(name: str, size: str) -> StudyDefinition:
     """The study `name` in the size `size`.
 

@@ -86,7 +86,9 @@ def test_gradient_flows_through_the_tensor_version() -> None:
 @pytest.mark.parametrize("scale", [2, 3, 4])
 def test_reproduces_set5_exactly(scale: int) -> None:
     folder = _data_root() / "sr" / "Set5"
-    for path in sorted((folder / "HR").iterdir()):
+    paths = sorted((folder / "HR").iterdir())
+    assert len(paths) == 5
+    for path in paths:
         high = np.asarray(Image.open(path))
         published = np.asarray(Image.open(folder / f"LR_x{scale}" / path.name))
         np.testing.assert_array_equal(degrade(high, scale, Degradation()), published)
@@ -95,6 +97,7 @@ def test_reproduces_set5_exactly(scale: int) -> None:
 def test_reproduces_b100() -> None:
     root = _data_root()
     rows = [line.split("\t") for line in (root / "sr/B100/B100.tsv").read_text().splitlines()[1:11]]
+    assert len(rows) == 10
     for name, identity, width, height in rows:
         high = np.asarray(Image.open(root / f"bsds500/images/val/{identity}.jpg"))[: int(height), : int(width)]
         published = np.asarray(Image.open(root / f"sr/B100/LR_x4/{name}.png")).astype(int)

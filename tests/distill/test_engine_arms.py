@@ -170,6 +170,7 @@ def test_validation_loss_is_the_tasks_own_at_full_weight(tiny: ModuleType, tmp_p
     lines: list[Any] = []
     chain.track = lines.append
     chain.run()
+    assert {line["arm"] for line in lines} == {"gen_01", "gen_02", "gen_02_scratch"}
     for line in lines:
         network = chain.network_of(line["arm"])
         batch = next(iter(chain.data.val.batches(100, device=torch.device("cpu"))))

@@ -173,7 +173,6 @@ def tiny_spec(kind: Kind) -> TaskSpec:
         load_data=lambda options: make_data(kind, options),
         benchmark=no_benchmark,
         network_arguments=lambda _name, _options, _data: {},
-        taps=lambda _name: taps,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from densedistill.distill.errors import RequestError
 from densedistill.distill.study.definition import read_study
 from densedistill.distill.study.fairness import warnings_of
-from densedistill.tasks.studies import built_in, study_names
+from densedistill.tasks.studies import built_in
 from densedistill.tasks.studies.registry import studies
 from densedistill.tasks.study import prepared
 
@@ -45,7 +45,7 @@ def test_those_of_the_results_can_be_repeated(file: Path, monkeypatch: pytest.Mo
     assert [text for text in warnings_of(plan) if "one seed" not in text] == []
 
 
-@pytest.mark.parametrize("name", study_names())
+@pytest.mark.parametrize("name", list(studies()))
 def test_demos_need_no_data_and_are_short(name: str) -> None:
     plan = prepared(built_in(name, "demo"))
     assert len(plan.arms) <= MOST_ARMS

@@ -25,6 +25,14 @@ _OF_THE_RUN = (
 )
 """Fields that do not make runs different experiments: what changes no figure, where things lie, and which arms a run
 trains."""
+_OF_TEACHING = (
+    "method",
+    "networks.0",
+    "teacher_weights",
+    "pretrained_teacher_recipe",
+    "data.teacher_size",
+    "generation_recipes.1",
+)
 SHORT = {"temperature": "T", "alpha": "α", "nckd_weight": "NCKD weight", "tckd_weight": "TCKD weight"}
 
 
@@ -36,6 +44,11 @@ def flat(config: str) -> dict[str, object]:
 def experiment(config: str) -> dict[str, object]:
     """The fields that make a run the experiment it is: without its seed, trackers and where things lie."""
     return {name: value for name, value in flat(config).items() if not among(name, _OF_THE_RUN)}
+
+
+def of_teaching(name: str) -> bool:
+    """Whether a field changes nothing for a student that learns without a teacher; how labels are taken does."""
+    return among(name, _OF_TEACHING) and name != "method.label_smoothing"
 
 
 def differing(configs: Sequence[Mapping[str, object]]) -> list[str]:

@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.immaterial import among
 from densedistill.distill.report import words
-from densedistill.distill.report.configurations import differing, exact, experiment, label, written
+from densedistill.distill.report.configurations import differing, exact, experiment, label, of_teaching, written
 from densedistill.distill.report.facts import ArmFacts, RunFacts
 from densedistill.distill.report.reading import read_run
 from densedistill.distill.report.study_facts import State, StudyArm, StudyFacts, TrialFacts
 from densedistill.distill.report.study_reading import references_of
 
-_NOT_OF_SCRATCH = ("method", "networks.0", "teacher_weights", "pretrained_teacher_recipe", "data.teacher_size")
-"""Fields that change nothing for a student that learns without a teacher."""
 _MOST_NAMED = 4
 """Fields that a configuration is called after; where more differ, the first run's folder names it."""
 
@@ -195,7 +192,7 @@ def _scratch(groups: Sequence[_Group], place: int, name: str) -> str | None:
     member = f"_{parsed.member}" if parsed.member else ""
     for group in (own, *groups):
         apart = differing([own.config, group.config])
-        if all(among(field, _NOT_OF_SCRATCH) for field in apart):
+        if all(of_teaching(field) for field in apart):
             for candidate in (f"{generation}{member}_scratch", f"{generation}_scratch"):
                 if candidate in group.arms:
                     return _key(group, candidate, several=len(groups) > 1)

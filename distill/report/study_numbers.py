@@ -99,6 +99,11 @@ def teacher_figure(study: StudyFacts, arm: StudyArm, trial: TrialFacts) -> float
     return None if shared is None or chained else shared.figures.test
 
 
+def is_taught(arm: StudyArm) -> bool:
+    """Whether the arm learns from a teacher."""
+    return bool(arm.teacher) or any(trial.figures.teacher for trial in arm.trials)
+
+
 def _by_seed(arm: StudyArm, read: Callable[[ArmFacts], float | None]) -> dict[int, float]:
     found = {trial.seed: read(trial.figures) for trial in arm.done}
     return {seed: value for seed, value in found.items() if value is not None and math.isfinite(value)}
@@ -126,7 +131,7 @@ def _numbers(study: StudyFacts, arm: StudyArm, figures: dict[str, dict[int, floa
 
 def _gap_closed(study: StudyFacts, arm: StudyArm, own: Spread | None, teacher: Spread | None) -> float | None:
     control = next((against for name, against in study.pairs if name == arm.arm), None)
-    if control is None or own is None or teacher is None or _taught(study.named(control)):
+    if control is None or own is None or teacher is None or is_taught(study.named(control)):
         return None
     scratch = over_seeds(study.named(control).done, lambda facts: facts.test)
     if scratch is None:
@@ -134,10 +139,6 @@ def _gap_closed(study: StudyFacts, arm: StudyArm, own: Spread | None, teacher: S
     sign = 1 if study.metric.higher_is_better else -1
     gap = sign * (teacher.mean - scratch.mean)
     return sign * (own.mean - scratch.mean) / gap if gap > 0 else None
-
-
-def _taught(arm: StudyArm) -> bool:
-    return bool(arm.teacher) or any(trial.figures.teacher for trial in arm.trials)
 
 
 def _judged(study: StudyFacts, comparison: Comparison) -> Judged:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from densedistill.distill import wording
 from densedistill.distill.report import words
 from densedistill.distill.report.comparison_table import comparisons_sheet
-from densedistill.distill.report.configurations import differing, experiment, written
 from densedistill.distill.report.facts import ArmFacts
 from densedistill.distill.report.sheets import Cell, Sheet, cell, spread_cell
 from densedistill.distill.report.study_facts import StudyArm, StudyFacts, TeacherFacts
 from densedistill.distill.report.study_numbers import ArmNumbers, Numbers, over_seeds
+from densedistill.distill.report.study_settings import settings_sheet
 from densedistill.distill.statistics import Spread
 
 
@@ -128,27 +128,6 @@ def fidelity_sheet(study: StudyFacts) -> Sheet | None:
     return Sheet(name="fidelity", title="Fidelity to the teacher", heads=heads, rows=rows)
 
 
-def settings_sheet(study: StudyFacts) -> Sheet | None:
-    """The fields of the resolved configurations in which arms differ."""
-    configs = [_config(arm) for arm in study.arms]
-    told = [(arm, config) for arm, config in zip(study.arms, configs, strict=True) if config]
-    names = differing([config for _, config in told])
-    if not names:
-        return None
-    heads = ("field", *(arm.label for arm, _ in told))
-    lines = [(name, *(written(config.get(name)) for _, config in told)) for name in names]
-    if len(told) > len(names):
-        heads, lines = ("arm", *names), [(arm.label, *map(written, map(config.get, names))) for arm, config in told]
-    return Sheet(
-        name="configurations",
-        title="Differences of the configurations",
-        note="Every field of the resolved configurations that is not the same in all arms.",
-        heads=heads,
-        texts=len(heads),
-        rows=tuple(tuple(Cell(part or wording.ABSENT) for part in line) for line in lines),
-    )
-
-
 def trials_sheet(study: StudyFacts) -> Sheet | None:
     """Teachers and trials that failed, were pruned or repeated, and those that have not run."""
     told = [(f"teacher {one.key}", wording.ABSENT, one.state, one.retries, one.error) for one in study.teachers]
@@ -234,9 +213,3 @@ def _metric(arm: StudyArm, test: str, name: str) -> Spread | None:
 
 def _fidelity(arm: StudyArm, name: str) -> Spread | None:
     return over_seeds(arm.done, lambda facts: facts.fidelity.get(name))
-
-
-def _config(arm: StudyArm) -> dict[str, object]:
-    """The resolved configuration of an arm's first run; without a run, the settings that the study names."""
-    run = next((trial.run for trial in arm.trials if trial.run is not None and trial.run.config), None)
-    return experiment(run.config) if run is not None else dict(arm.settings)

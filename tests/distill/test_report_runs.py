@@ -14,7 +14,7 @@ from densedistill.distill.report.configurations import experiment
 from densedistill.distill.report.run_groups import read_runs
 from densedistill.distill.report.sheets import to_markdown
 from densedistill.distill.report.study_numbers import compute
-from densedistill.distill.report.study_tables import settings_sheet
+from densedistill.distill.report.study_settings import settings_sheet
 
 
 def config(**method: object) -> Mapping[str, Any]:

@@ -20,6 +20,7 @@ from densedistill.distill.report.study_numbers import compute
 from densedistill.distill.report.study_page import render_study
 from densedistill.distill.report.study_reading import read_study
 from densedistill.distill.report.study_samples import study_panels
+from densedistill.distill.report.study_settings import settings_sheet
 from densedistill.distill.report.study_tables import study_sheets
 from densedistill.distill.report.study_words import answer, contradictions_of, notices_of
 
@@ -323,6 +324,34 @@ def test_differences_of_the_configurations(fake: ModuleType, tmp_path: Path) -> 
     table = text.partition("Differences of the configurations")[2].partition("Data")[0]
     assert "arm scratch scratch KD kd" in table
     assert "seed" not in table
+
+
+def test_teachers_stand_where_they_teach(fake: ModuleType, tmp_path: Path) -> None:
+    """A run that takes a shared teacher over names no weights, and one without a teacher names its preset's method."""
+    folder = two_arms(fake, tmp_path)
+    listed = json.loads((folder / "study.json").read_text())
+    again = [fake.trial(folder, "again", seed, 72.0 + seed, taught=True) for seed in range(3)]
+    listed["arms"].append(listed["arms"][1] | {"arm": "again", "label": "again", "teacher": "t2", "trials": again})
+    listed["teachers"].append(listed["teachers"][0] | {"key": "t2", "run": "teachers/t2"})
+    (folder / "study.json").write_text(json.dumps(listed))
+    weights = {"t1": "/weights/large.pth", "t2": None}
+    for key, file in weights.items():
+        fake.write_run(folder / "teachers" / key, [fake.arm_record("gen_01", 80.0)], config={"teacher_weights": file})
+    trained = (("scratch", "soft", "r34", 0.1), ("kd", "kd", "r56", 0), ("again", "kd", "r9", 0))
+    for arm, method, network, smoothing in trained:
+        told = {
+            "method": {"name": method, "label_smoothing": smoothing},
+            "networks": [{"name": network}, {"name": "s"}],
+        }
+        (folder / "runs" / arm / "seed-0" / "config.yaml").write_text(json.dumps(told | {"teacher_weights": None}))
+    sheet = settings_sheet(read_study(folder))
+    assert sheet is not None
+    assert sheet.heads == ("field", "scratch", "KD", "again")
+    assert {row[0].shown: tuple(cell.shown for cell in row[1:]) for row in sheet.rows} == {
+        "method.label_smoothing": ("0.1", "0", "0"),
+        "networks.0.name": ("–", "r56", "r9"),
+        "teacher_weights": ("–", "large.pth", "–"),
+    }
 
 
 def test_reference_arithmetic_is_flagged_where_it_belongs(fake: ModuleType, tmp_path: Path) -> None:

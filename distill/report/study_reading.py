@@ -20,6 +20,7 @@ from densedistill.distill.report.reading import (
     read_run,
     strings,
 )
+from densedistill.distill.report.shared_teachers import merged
 from densedistill.distill.report.study_facts import State, StudyArm, StudyFacts, TeacherFacts, TrialFacts
 from densedistill.distill.report.values import entries, fields, integer, text
 
@@ -52,6 +53,8 @@ def read_study(folder: Path) -> StudyFacts:
     metric = metric_facts(fields(study.get("metric")))
     arms = tuple(_arm(folder, entry, metric.name) for entry in entries(study.get("arms")))
     names = {arm.arm for arm in arms}
+    teachers = tuple(_teacher(folder, entry, metric.name) for entry in entries(study.get("teachers")))
+    same = merged(teachers)
     return StudyFacts(
         folder=folder,
         name=text(study.get("study")) or folder.name,
@@ -65,9 +68,9 @@ def read_study(folder: Path) -> StudyFacts:
         selected_by=_selected_by(arms) or metric,
         data=data_facts(fields(study.get("data"))),
         axes={name: tuple(values) for name, values in fields(study.get("axes")).items() if isinstance(values, list)},
-        arms=arms,
+        arms=tuple(replace(arm, teacher=same.get(arm.teacher, arm.teacher)) for arm in arms),
         pairs=_pairs(entries(study.get("arms")), names, text(study.get("control"))),
-        teachers=tuple(_teacher(folder, entry, metric.name) for entry in entries(study.get("teachers"))),
+        teachers=tuple(teacher for teacher in teachers if same[teacher.key] == teacher.key),
         references=tuple(
             one for one in references_of(trial.run for arm in arms for trial in arm.trials) if belongs(one, source)
         ),

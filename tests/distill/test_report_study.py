@@ -296,6 +296,48 @@ def test_samples_show_every_arm_s_confidence(fake: ModuleType, tmp_path: Path) -
     assert samples.count("✓") == samples.count("✗") == 2
 
 
+def test_samples_show_each_teacher_before_the_arms(fake: ModuleType, tmp_path: Path) -> None:
+    folder = two_arms(fake, tmp_path)
+    fake.write_run(folder / "teachers" / "t1", [fake.arm_record("gen_01", 80.0, network="net/big")])
+    study = read_study(folder)
+    panels = study_panels(study, compute(study))
+    assert panels is not None
+    assert panels.columns == ("input", "truth", "teacher net/big", "scratch", "KD")
+
+
+def test_of_many_arms_samples_show_those_that_are_compared_with_nothing_and_the_best(
+    fake: ModuleType, tmp_path: Path
+) -> None:
+    """Controls that are themselves compared with another are no conditions' controls."""
+    folder = two_arms(fake, tmp_path)
+    listed = json.loads((folder / "study.json").read_text())
+    control, method = listed["arms"]
+    listed["arms"].append(control | {"arm": "weak", "label": "weak", "against": "scratch"})
+    listed["arms"] += [method | {"arm": f"kd-{place}", "label": f"KD {place}"} for place in range(6)]
+    (folder / "study.json").write_text(json.dumps(listed))
+    study = read_study(folder)
+    panels = study_panels(study, compute(study))
+    assert panels is not None
+    assert panels.columns == ("input", "truth", "scratch", "KD", "KD 0", "KD 1", "KD 2", "KD 3")
+
+
+@pytest.mark.parametrize(("file", "kept"), [("/weights/big.pth", ["t1"]), (None, ["t1", "t2"])])
+def test_a_teacher_that_is_loaded_twice_is_one(
+    fake: ModuleType, tmp_path: Path, file: str | None, kept: list[str]
+) -> None:
+    folder = two_arms(fake, tmp_path)
+    listed = json.loads((folder / "study.json").read_text())
+    listed["arms"].append(listed["arms"][1] | {"arm": "again", "teacher": "t2"})
+    listed["teachers"].append(listed["teachers"][0] | {"key": "t2", "run": "teachers/t2"})
+    (folder / "study.json").write_text(json.dumps(listed))
+    for place, key in enumerate(("t1", "t2")):
+        config = {"teacher_weights": file, "networks": [{"name": "net/big"}], "data": {"augmentation": place}}
+        fake.write_run(folder / "teachers" / key, [fake.arm_record("gen_01", 80.0)], config=config)
+    study = read_study(folder)
+    assert [one.key for one in study.teachers] == kept
+    assert study.named("again").teacher == kept[-1]
+
+
 def test_notices_are_marked(fake: ModuleType, tmp_path: Path) -> None:
     folder = two_arms(fake, tmp_path)
     result = folder / "runs" / "kd" / "seed-1" / "result.json"

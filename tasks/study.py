@@ -95,11 +95,11 @@ class StudyWork:
 
     def _require_same_in_storage(self, storage: str | None) -> None:
         """Several folders may share a server's database: the study in it must be this one too."""
-        known = self.trials.study.user_attrs.get("definition")
-        if known is None:
-            self.trials.study.set_user_attr("definition", self.study.plain())
-        else:
+        known, plain = self.trials.study.user_attrs.get("definition"), self.study.plain()
+        if known is not None:
             require_same(dict(known), self.study, f"storage '{hidden(storage) if storage else 'optuna.db'}'")
+        if known != plain:
+            self.trials.study.set_user_attr("definition", plain)
 
     # -- the loop ----------------------------------------------------------------------------------------------------
 
@@ -303,5 +303,10 @@ def _wait() -> None:
 
 def _suggest_fixed(trial: Trial, arms: Sequence[str], seeds: Sequence[int]) -> None:
     """Let Optuna know which trial this is: its dashboards group by parameters."""
-    trial.suggest_categorical("arm", list(arms))
+    from optuna.distributions import CategoricalDistribution
+
+    # It refuses the same names in another order, which they have once others of them are controls.
+    earlier = (one.distributions.get("arm") for one in trial.study.get_trials(deepcopy=False))
+    known = next((list(one.choices) for one in earlier if isinstance(one, CategoricalDistribution)), list(arms))
+    trial.suggest_categorical("arm", known)
     trial.suggest_categorical("seed", list(seeds))

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from densedistill.distill.report import words
+from densedistill.distill.statistics import gain_name, paired_differences, with_gains
 from densedistill.distill.study import StudyDefinition
 from densedistill.distill.study.plan import StudyPlan
 
@@ -21,7 +22,7 @@ _MARKS = {"waiting": "·", "running": "…", "failed": "failed", "pruned": "prun
 
 
 def arms_table(record: Mapping[str, Any]) -> Table:
-    """A decoded study.json: arms with each seed's figure on the test set, or what became of it."""
+    """A decoded study.json: arms with each seed's figure on the test set, or what became of it; then its contrasts."""
     metric, unit = record["metric"], record["metric"]["unit"]
     direction = "higher" if metric["higher_is_better"] else "lower"
     table = _table(f"{record['study']}: {words.in_unit(metric['name'], unit)} on test, {direction} is better")
@@ -32,18 +33,36 @@ def arms_table(record: Mapping[str, Any]) -> Table:
     for arm in record["arms"]:
         by_seed = {trial["seed"]: trial for trial in arm["trials"]}
         cells = [_cell(by_seed.get(seed), unit) for seed in record["seeds"]]
-        figures = [trial["test"] for trial in arm["trials"] if trial["state"] == "done" and trial["test"] is not None]
-        table.add_row(Text(arm["label"]), *cells, mean_and_spread(figures, unit))
+        table.add_row(Text(arm["label"]), *cells, mean_and_spread(list(_figures(arm).values()), unit))
+    contrasts = record.get("contrasts", [])
+    if contrasts:
+        table.add_section()
+    by_arm = {arm["arm"]: _figures(arm) for arm in record["arms"]}
+    for one in contrasts:
+        gains = with_gains(by_arm, [tuple(one["of"]), tuple(one["minus"])])
+        own, other = (gains[gain_name(tuple(one[side]))] for side in ("of", "minus"))
+        found = paired_differences(own, other)
+        cells = [words.figure(found.get(seed), unit, signed=True, bare=True) for seed in record["seeds"]]
+        table.add_row(Text(one["label"]), *cells, mean_and_spread(list(found.values()), unit, signed=True))
     table.caption = Text(record["question"])
     return table
 
 
-def mean_and_spread(figures: Sequence[float], unit: str) -> str:
+def mean_and_spread(figures: Sequence[float], unit: str, *, signed: bool = False) -> str:
     """`76.10 ± 0.30` (sample standard deviation); a mean alone where there is one figure."""
     if not figures:
         return words.ABSENT
     spread = f" ± {words.figure(stdev(figures), unit, bare=True)}" if len(figures) > 1 else ""
-    return f"{words.figure(fmean(figures), unit, bare=True)}{spread}"
+    return f"{words.figure(fmean(figures), unit, signed=signed, bare=True)}{spread}"
+
+
+def _figures(arm: Mapping[str, Any]) -> dict[int, float]:
+    """What an arm reached on test, by seed; nothing of a trial without a result."""
+    return {
+        trial["seed"]: trial["test"]
+        for trial in arm["trials"]
+        if trial["state"] == "done" and trial["test"] is not None
+    }
 
 
 def _cell(trial: Mapping[str, Any] | None, unit: str) -> str:

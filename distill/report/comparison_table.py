@@ -1,11 +1,11 @@
-"""The table of a study's comparisons."""
+"""The tables of a study's comparisons and contrasts."""
 
 from __future__ import annotations
 
 from densedistill.distill import wording
 from densedistill.distill.report.sheets import Cell, Sheet
 from densedistill.distill.report.study_facts import StudyFacts
-from densedistill.distill.report.study_numbers import Judged, Numbers
+from densedistill.distill.report.study_numbers import Judgement, Numbers
 from densedistill.distill.statistics import Interval
 from densedistill.distill.statistics.verdict import probability
 
@@ -14,10 +14,45 @@ _OUTCOMES = {"better": "better", "worse": "worse", "none": "no difference shown"
 
 def comparisons_sheet(study: StudyFacts, numbers: Numbers) -> Sheet:
     """One row for each comparison, with every statistic and the verdict."""
+    return Sheet(
+        name="comparisons",
+        title="Comparisons",
+        note=(
+            "Differences are arm minus control, mean ± standard deviation over the seeds that both have. "
+            "p, Holm is the paired test's (Welch's where no seed is shared), corrected for all comparisons"
+            f"{' and contrasts' if numbers.contrasts else ''} here; a "
+            "difference is claimed only where it is below 0.05 and both intervals leave out 0. The bootstrap interval "
+            "(BCa) of so few seeds is too narrow to stand alone."
+        ),
+        heads=("arm", "against", *_heads(study)),
+        texts=3,
+        rows=tuple(
+            (Cell(one.label), Cell(one.against), *_statistics(one, study.metric.unit)) for one in numbers.judged
+        ),
+    )
+
+
+def contrasts_sheet(study: StudyFacts, numbers: Numbers) -> Sheet:
+    """One row for each contrast, likewise; none of a study without."""
+    return Sheet(
+        name="contrasts",
+        title="Contrasts",
+        note=(
+            "Whether one gain is larger than another: the difference of the two, by seed and for the seeds that all "
+            "its arms have, mean ± standard deviation. Tested and corrected together with the comparisons."
+        ),
+        heads=("contrast", "gain", "minus", *_heads(study)),
+        texts=4,
+        rows=tuple(
+            (Cell(one.label), Cell(one.own), Cell(one.against), *_statistics(one, study.metric.unit))
+            for one in numbers.contrasts
+        ),
+    )
+
+
+def _heads(study: StudyFacts) -> tuple[str, ...]:
     unit = "points" if study.metric.unit == "%" else study.metric.unit
-    heads = (
-        "arm",
-        "against",
+    return (
         "verdict",
         "pairs",
         f"difference{f', {unit}' if unit else ''}",
@@ -29,29 +64,14 @@ def comparisons_sheet(study: StudyFacts, numbers: Numbers) -> Sheet:
         "d_z",
         "Hedges' g",
     )
-    return Sheet(
-        name="comparisons",
-        title="Comparisons",
-        note=(
-            "Differences are arm minus control, mean ± standard deviation over the seeds that both have. "
-            "p, Holm is the paired test's (Welch's where no seed is shared), corrected for all comparisons here; a "
-            "difference is claimed only where it is below 0.05 and both intervals leave out 0. The bootstrap interval "
-            "(BCa) of so few seeds is too narrow to stand alone."
-        ),
-        heads=heads,
-        texts=3,
-        rows=tuple(_comparison_row(one, study.metric.unit) for one in numbers.judged),
-    )
 
 
-def _comparison_row(one: Judged, unit: str) -> tuple[Cell, ...]:
+def _statistics(one: Judgement, unit: str) -> tuple[Cell, ...]:
     found = one.comparison
     difference, welch, paired = found.difference, found.welch, found.paired
     deviation = None if difference is None else difference.std
     about = "" if deviation is None else f" ± {wording.figure(deviation, unit, bare=True)}"
     return (
-        Cell(one.arm.label),
-        Cell(one.control.label),
         Cell(_OUTCOMES[one.verdict.outcome]),
         Cell(str(len(found.differences)), len(found.differences)),
         Cell(f"{wording.figure(found.mean, unit, signed=True, bare=True)}{about}", found.mean),

@@ -1,4 +1,4 @@
-"""Whether what a study's claim implies was seen: each comparison's verdict beside what the claim says of it."""
+"""Whether what a study's claim implies was seen: each verdict beside what the claim says of that difference."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Literal
 
 from densedistill.distill import wording
 from densedistill.distill.report.study_facts import StudyFacts
-from densedistill.distill.report.study_numbers import Judged
+from densedistill.distill.report.study_numbers import Judgement
 
 Finding = Literal["borne out", "contradicted", "not shown", "not tested"]
 
 
-def finding(study: StudyFacts, judged: Judged) -> Finding | None:
-    """What came of the claim in one comparison; None where it says nothing of it.
+def finding(study: StudyFacts, judged: Judgement) -> Finding | None:
+    """What came of the claim in one comparison or contrast; None where it says nothing of it.
 
     Borne out and contradicted are said of differences that the verdict itself claims, and of no others: a claim whose
     effect is there but too small for the seeds is "not shown", and so is one that is wrong by as little.
     """
-    expected = study.expects.get(judged.arm.arm)
+    expected = study.expects.get(judged.name)
     if expected is None:
         return None
     outcome = judged.verdict.outcome
@@ -27,22 +27,22 @@ def finding(study: StudyFacts, judged: Judged) -> Finding | None:
     return "not shown" if outcome == "none" else "not tested"
 
 
-def marked(study: StudyFacts, judged: Judged) -> str:
-    """The verdict, and where the claim says something of this comparison, what came of it."""
+def marked(study: StudyFacts, judged: Judgement) -> str:
+    """The verdict, and where the claim says something of this difference, what came of it."""
     found = finding(study, judged)
     if found is None:
         return judged.verdict.text
-    return f"{judged.verdict.text}. The claim says {study.expects[judged.arm.arm]}: {found}"
+    return f"{judged.verdict.text}. The claim says {study.expects[judged.name]}: {found}"
 
 
-def claim_sentence(study: StudyFacts, judged: Sequence[Judged]) -> str:
+def claim_sentence(study: StudyFacts, judged: Sequence[Judgement]) -> str:
     """What came of the claim in all; empty where it implies nothing of these arms."""
     found = [(one, kind) for one in judged if (kind := finding(study, one)) is not None]
     if not found:
         return ""
     if len(found) == 1:
         [(one, kind)] = found
-        return f"That {one.arm.label} is {study.expects[one.arm.arm]} than {one.control.label} is {kind} here."
+        return f"That {one.own} is {study.expects[one.name]} than {one.against} is {kind} here."
     kinds = [kind for _, kind in found]
     counts = [(kinds.count(kind), kind) for kind in ("borne out", "contradicted", "not shown", "not tested")]
     parts = [f"{count} {'is' if count == 1 else 'are'} {kind}" for count, kind in counts if count]

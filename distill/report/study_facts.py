@@ -64,6 +64,20 @@ class TeacherFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ContrastFacts:
+    """A difference of two differences: what one arm gains minus what another does."""
+
+    contrast: str
+    """Its name in the study."""
+    label: str
+    """Its name for people."""
+    of: tuple[str, str]
+    """An arm, and the one that it is measured against."""
+    minus: tuple[str, str]
+    """Likewise, of the difference that is taken off."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StudyFacts:
     """Everything the report tells."""
 
@@ -75,7 +89,7 @@ class StudyFacts:
     claim: str
     claim_source: str
     expects: Mapping[str, str]
-    """By arm: `better` or `worse`, what the claim says of it against what it is compared with."""
+    """By arm: `better` or `worse`, what the claim says of it against what it is compared with; likewise by contrast."""
     metric: MetricFacts
     """What arms are compared by, on test."""
     selected_by: MetricFacts
@@ -85,6 +99,7 @@ class StudyFacts:
     arms: tuple[StudyArm, ...]
     pairs: tuple[tuple[str, str], ...]
     """(arm, its control) for every comparison that the question names."""
+    contrasts: tuple[ContrastFacts, ...] = ()
     teachers: tuple[TeacherFacts, ...]
     references: tuple[ReferenceFacts, ...]
     complete: bool

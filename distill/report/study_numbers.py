@@ -8,8 +8,17 @@ from dataclasses import dataclass
 
 from densedistill.distill.report import words
 from densedistill.distill.report.facts import ArmFacts
-from densedistill.distill.report.study_facts import StudyArm, StudyFacts, TrialFacts
-from densedistill.distill.statistics import Comparison, Spread, Verdict, compare, give_verdict, spread
+from densedistill.distill.report.study_facts import ContrastFacts, StudyArm, StudyFacts, TrialFacts
+from densedistill.distill.statistics import (
+    Comparison,
+    Spread,
+    Verdict,
+    compare,
+    gain_name,
+    give_verdict,
+    spread,
+    with_gains,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,11 +42,25 @@ class ArmNumbers:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Judged:
-    """A comparison and what may be said of it."""
+class Judgement:
+    """A test and what may be said of it: of an arm against its control, or of a contrast."""
 
+    name: str
+    """Of the arm or the contrast."""
+    label: str
+    """Its name for people."""
+    own: str
+    """What is measured, likewise: the arm, or the first of a contrast's two gains."""
+    against: str
+    """What that is measured against: the control, or the gain that is taken off."""
     comparison: Comparison
     verdict: Verdict
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Judged(Judgement):
+    """An arm against its control."""
+
     arm: StudyArm
     control: StudyArm
 
@@ -52,6 +75,12 @@ class Numbers:
     """Whether that is a test set; else it is validation, until all trials are tested."""
     arms: tuple[ArmNumbers, ...]
     judged: tuple[Judged, ...]
+    contrasts: tuple[Judgement, ...] = ()
+
+    @property
+    def judgements(self) -> tuple[Judgement, ...]:
+        """Every test of the family that p values are corrected over: comparisons, then contrasts."""
+        return (*self.judged, *self.contrasts)
 
     def of(self, arm: str) -> ArmNumbers:
         """The numbers of the arm of that name."""
@@ -65,13 +94,19 @@ def compute(study: StudyFacts, *, level: float = 0.95) -> Numbers:
     # Validation has the figure that runs are selected by; a study that is judged by another one waits for test.
     tested = tested or study.metric != study.selected_by
     figures = {arm.arm: _by_seed(arm, lambda facts: facts.test if tested else facts.val) for arm in study.arms}
-    found = compare(figures, study.pairs, level=level)
+    sides = [pair for one in study.contrasts for pair in (one.of, one.minus)]
+    gained = [(gain_name(one.of), gain_name(one.minus)) for one in study.contrasts]
+    found = compare(with_gains(figures, sides), [*study.pairs, *gained], level=level)
     name = next(iter(study.data.tests), "")
     return Numbers(
         where=f"the test set {name}".rstrip() if tested else "the validation split",
         tested=tested,
         arms=tuple(_numbers(study, arm, figures) for arm in study.arms),
-        judged=tuple(_judged(study, comparison) for comparison in found),
+        judged=tuple(_judged(study, comparison) for comparison in found[: len(study.pairs)]),
+        contrasts=tuple(
+            _contrast(study, one, comparison)
+            for one, comparison in zip(study.contrasts, found[len(study.pairs) :], strict=True)
+        ),
     )
 
 
@@ -143,11 +178,30 @@ def _gap_closed(study: StudyFacts, arm: StudyArm, own: Spread | None, teacher: S
 
 def _judged(study: StudyFacts, comparison: Comparison) -> Judged:
     arm, control = study.named(comparison.arm), study.named(comparison.against)
-    verdict = give_verdict(
-        comparison,
-        study.metric.unit,
-        higher_is_better=study.metric.higher_is_better,
-        arm=arm.label,
-        control=control.label,
+    return Judged(
+        name=arm.arm,
+        label=arm.label,
+        own=arm.label,
+        against=control.label,
+        comparison=comparison,
+        verdict=_verdict(study, comparison, arm.label, control.label),
+        arm=arm,
+        control=control,
     )
-    return Judged(comparison=comparison, verdict=verdict, arm=arm, control=control)
+
+
+def _contrast(study: StudyFacts, one: ContrastFacts, comparison: Comparison) -> Judgement:
+    of, minus = (" \N{MINUS SIGN} ".join(study.named(arm).label for arm in pair) for pair in (one.of, one.minus))
+    return Judgement(
+        name=one.contrast,
+        label=one.label,
+        own=of,
+        against=minus,
+        comparison=comparison,
+        verdict=_verdict(study, comparison, of, minus),
+    )
+
+
+def _verdict(study: StudyFacts, comparison: Comparison, arm: str, control: str) -> Verdict:
+    better = study.metric.higher_is_better
+    return give_verdict(comparison, study.metric.unit, higher_is_better=better, arm=arm, control=control)

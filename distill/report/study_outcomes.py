@@ -11,7 +11,7 @@ from densedistill.distill.report.drawing import INK, MUTED, Chart, Stroke, canva
 from densedistill.distill.report.generations import generations_chart, parameters
 from densedistill.distill.report.study_curves import legend_of
 from densedistill.distill.report.study_facts import StudyFacts
-from densedistill.distill.report.study_numbers import ArmNumbers, Judged, Numbers
+from densedistill.distill.report.study_numbers import ArmNumbers, Judgement, Numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -80,8 +80,8 @@ def _arms(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -> C
 
 
 def _differences(study: StudyFacts, numbers: Numbers) -> Chart | None:
-    """Each comparison's mean difference, its seeds, and the interval that it may be claimed by."""
-    shown = [one for one in numbers.judged if one.comparison.mean is not None]
+    """Each comparison's and contrast's mean difference, its seeds, and the interval that it may be claimed by."""
+    shown = [one for one in numbers.judgements if one.comparison.mean is not None]
     if not shown:
         return None
     from matplotlib.ticker import MaxNLocator
@@ -91,18 +91,16 @@ def _differences(study: StudyFacts, numbers: Numbers) -> Chart | None:
     for place, one in zip(places, shown, strict=True):
         _difference(axes, place, one)
     axes.axvline(0, color=INK, linewidth=1)
-    several = len({one.control.arm for one in shown}) > 1
-    named = [one.arm.label for one in shown]
-    labels = [
-        f"{one.arm.label} − {one.control.label}" if named.count(one.arm.label) > 1 else one.arm.label for one in shown
-    ]
+    several = len({one.against for one in shown}) > 1
+    named = [one.label for one in shown]
+    labels = [f"{one.label} − {one.against}" if named.count(one.label) > 1 else one.label for one in shown]
     _named_rows(axes, places, labels)
     axes.margins(x=0.08)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     unit = "points" if study.metric.unit == "%" else study.metric.unit
-    against = "each control" if several else shown[0].control.label
+    against = "each control" if several else shown[0].against
     axes.set_xlabel(f"difference to {against}{f', {unit}' if unit else ''}")
-    told = "; ".join(f"{one.arm.label}: {one.verdict.text}" for one in shown)
+    told = "; ".join(f"{one.label}: {one.verdict.text}" for one in shown)
     return chart(
         "differences",
         f"Differences to {against}",
@@ -110,12 +108,12 @@ def _differences(study: StudyFacts, numbers: Numbers) -> Chart | None:
         f"{told}.",
         note=(
             "Diamonds are mean differences, dots are seeds, lines are 95 % t intervals without correction. Coloured "
-            "are the differences that may be claimed after correcting for all comparisons."
+            "are the differences that may be claimed after correcting for all of them."
         ),
     )
 
 
-def _difference(axes: Axes, place: int, one: Judged) -> None:
+def _difference(axes: Axes, place: int, one: Judgement) -> None:
     found = one.comparison
     colour = _CLAIMED.get(one.verdict.outcome, "#6B6B6B")
     if found.deciding is not None:

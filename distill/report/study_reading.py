@@ -21,7 +21,14 @@ from densedistill.distill.report.reading import (
     strings,
 )
 from densedistill.distill.report.shared_teachers import merged
-from densedistill.distill.report.study_facts import State, StudyArm, StudyFacts, TeacherFacts, TrialFacts
+from densedistill.distill.report.study_facts import (
+    ContrastFacts,
+    State,
+    StudyArm,
+    StudyFacts,
+    TeacherFacts,
+    TrialFacts,
+)
 from densedistill.distill.report.values import entries, fields, integer, text
 
 SCHEMA = 1
@@ -70,6 +77,7 @@ def read_study(folder: Path) -> StudyFacts:
         axes={name: tuple(values) for name, values in fields(study.get("axes")).items() if isinstance(values, list)},
         arms=tuple(replace(arm, teacher=same.get(arm.teacher, arm.teacher)) for arm in arms),
         pairs=_pairs(entries(study.get("arms")), names, text(study.get("control"))),
+        contrasts=_contrasts(entries(study.get("contrasts")), names),
         teachers=tuple(teacher for teacher in teachers if same[teacher.key] == teacher.key),
         references=tuple(
             one for one in references_of(trial.run for arm in arms for trial in arm.trials) if belongs(one, source)
@@ -184,6 +192,18 @@ def _pairs(arms: Sequence[Mapping[str, Any]], names: set[str], control: str) -> 
             against = control
         if against in names and against != arm:
             found.append((arm, against))
+    return tuple(found)
+
+
+def _contrasts(listed: Sequence[Mapping[str, Any]], names: set[str]) -> tuple[ContrastFacts, ...]:
+    """The contrasts whose four arms are there."""
+    found = []
+    for entry in listed:
+        of, minus = strings(entry.get("of")), strings(entry.get("minus"))
+        name = text(entry.get("contrast"))
+        if len(of) == len(minus) == 2 and names.issuperset((*of, *minus)):
+            label = text(entry.get("label")) or name
+            found.append(ContrastFacts(contrast=name, label=label, of=(of[0], of[1]), minus=(minus[0], minus[1])))
     return tuple(found)
 
 

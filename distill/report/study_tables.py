@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from densedistill.distill import wording
 from densedistill.distill.report import words
-from densedistill.distill.report.comparison_table import comparisons_sheet
+from densedistill.distill.report.comparison_table import comparisons_sheet, contrasts_sheet
 from densedistill.distill.report.facts import ArmFacts
 from densedistill.distill.report.sheets import Cell, Sheet, cell, spread_cell
 from densedistill.distill.report.study_facts import StudyArm, StudyFacts, TeacherFacts
@@ -20,6 +20,7 @@ def study_sheets(study: StudyFacts, numbers: Numbers) -> list[Sheet]:
     sheets = [
         arms_sheet(study, numbers),
         comparisons_sheet(study, numbers),
+        contrasts_sheet(study, numbers),
         seeds_sheet(study, numbers),
         *metric_sheets(study),
         fidelity_sheet(study),

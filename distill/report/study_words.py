@@ -27,7 +27,7 @@ class Answer:
     headline: str
     """One or two sentences."""
     lines: tuple[tuple[str, str, str], ...]
-    """(arm, verdict, outcome) for each comparison, those first in which a difference is claimed."""
+    """(arm or contrast, verdict, outcome) for each test, those first in which a difference is claimed."""
     claim: str
     """What came of the study's claim; empty where it implies nothing of these arms."""
     state: str
@@ -47,13 +47,13 @@ class Answer:
 
 def answer(study: StudyFacts, numbers: Numbers) -> Answer:
     """The answer to the study's question, as far as its trials support one."""
-    ordered = sorted(numbers.judged, key=lambda one: one.verdict.outcome not in _CLAIMED)
-    lines = tuple((_sentence(one.arm.label), marked(study, one), one.verdict.outcome) for one in ordered)
+    ordered = sorted(numbers.judgements, key=lambda one: one.verdict.outcome not in _CLAIMED)
+    lines = tuple((_sentence(one.label), marked(study, one), one.verdict.outcome) for one in ordered)
     told = [part for part in (_judgement(numbers.judged, study.metric.unit), _best(study, numbers)) if part]
     return Answer(
         headline=" ".join(told) or "Nothing has been measured yet.",
         lines=lines,
-        claim=claim_sentence(study, numbers.judged),
+        claim=claim_sentence(study, numbers.judgements),
         state=_state(study),
     )
 

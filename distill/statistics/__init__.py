@@ -2,6 +2,7 @@
 
 from densedistill.distill.statistics.bootstrap import bootstrap_interval
 from densedistill.distill.statistics.comparison import Comparison, compare
+from densedistill.distill.statistics.contrasts import gain_name, with_gains
 from densedistill.distill.statistics.effects import hedges_g, paired_effect
 from densedistill.distill.statistics.samples import Interval, Spread, paired_differences, spread
 from densedistill.distill.statistics.significance import TestOutcome, holm, paired_t, welch_t
@@ -15,6 +16,7 @@ __all__ = [
     "Verdict",
     "bootstrap_interval",
     "compare",
+    "gain_name",
     "give_verdict",
     "hedges_g",
     "holm",
@@ -23,4 +25,5 @@ __all__ = [
     "paired_t",
     "spread",
     "welch_t",
+    "with_gains",
 ]

@@ -3,6 +3,7 @@
 from densedistill.distill.study.definition import (
     ArmDefinition,
     Claim,
+    Contrast,
     Pruning,
     Range,
     Search,
@@ -11,4 +12,14 @@ from densedistill.distill.study.definition import (
     read_study,
 )
 
-__all__ = ["ArmDefinition", "Claim", "Pruning", "Range", "Search", "StudyDefinition", "StudyMetric", "read_study"]
+__all__ = [
+    "ArmDefinition",
+    "Claim",
+    "Contrast",
+    "Pruning",
+    "Range",
+    "Search",
+    "StudyDefinition",
+    "StudyMetric",
+    "read_study",
+]

@@ -90,6 +90,7 @@ def _expanded(
     """The arms of one definition under one condition."""
     under: Mapping[str, Any] = {} if condition is None else study.conditions[condition]
     title = definition.label or name
+    called = "" if condition is None else f" ({study.condition_labels.get(condition, condition)})"
     # Two students without a teacher answer no question of distillation, unless the study asks it.
     implied = None if definition.trains.endswith("_scratch") else study.control
     against = None if name == study.control else definition.against or implied
@@ -101,7 +102,7 @@ def _expanded(
         own = merged(definition.settings, place, under)
         arm = StudyArm(
             name=full,
-            label=", ".join(words) + (f" ({condition})" if condition else ""),
+            label=", ".join(words) + called,
             role="control" if is_control else "method",
             trains=definition.trains,
             settings=own,

@@ -32,8 +32,26 @@ class Claim(BaseModel):
     source: str
     """Document and place, as a reader finds it."""
     expects: dict[str, Expectation] = Field(default_factory=dict)
-    """What follows from the statement for arms against what each is compared with, so that the report can say whether
-    it is borne out. By the arm's full name; `*` stands for anything, as in `*-dkd-8` for every condition."""
+    """What follows from the statement for arms against what each is compared with, and for contrasts, so that the
+    report can say whether it is borne out. By a contrast's name, or the arm's full name; `*` stands for anything in
+    arms' names, as in `*-dkd-8` for every condition."""
+
+
+class Contrast(BaseModel):
+    """A difference of two differences: whether one arm gains more over its control than another does over its own.
+
+    What a claim says of two factors at once ("more under strong augmentation") is in no single comparison, and is not
+    shown by one of them being significant where the other is not.
+    """
+
+    model_config = FROZEN
+
+    label: str | None = None
+    """For tables; None: the two arms of `of`."""
+    of: str | tuple[str, str]
+    """An arm by its full name, minus what it is compared with; or two arms, the first minus the second."""
+    minus: str | tuple[str, str]
+    """The difference that is taken off, likewise."""
 
 
 class StudyMetric(BaseModel):
@@ -152,19 +170,23 @@ class StudyDefinition(BaseModel):
     """Of a shared teacher."""
     conditions: dict[str, Settings] = Field(default_factory=dict)
     """Circumstances by name: every arm is run under each, whose fields come last, and compared within it."""
+    condition_labels: dict[str, str] = Field(default_factory=dict)
+    """Conditions' names for tables, where they are not those above."""
     varies: tuple[str, ...] = ()
     """Fields that the question names, by the start of their path. What else differs between compared arms is warned of;
     fields of grids and conditions count as named."""
     control: str
     """The arm that others are compared with."""
     arms: dict[str, ArmDefinition] = Field(min_length=1)
+    contrasts: dict[str, Contrast] = Field(default_factory=dict)
+    """Differences of differences by name; tested by seed like comparisons, and corrected for together with them."""
     retries: int = Field(default=1, ge=0)
     """How often a failed run is tried again."""
     pruning: Pruning | None = None
     notes: tuple[str, ...] = ()
     """What a reader has to know to judge the figures."""
 
-    @field_validator("arms", "conditions")
+    @field_validator("arms", "conditions", "contrasts")
     @classmethod
     def _named(cls, named: dict[str, Any]) -> dict[str, Any]:
         import re
@@ -180,6 +202,11 @@ class StudyDefinition(BaseModel):
         for name, against in (("control", self.control), *((key, arm.against) for key, arm in self.arms.items())):
             if against is not None and against not in self.arms:
                 faults.append(f"{name} names the arm '{against}', which is none of {', '.join(self.arms)}")
+        faults += [
+            f"condition_labels names '{name}', which is none of the conditions ({', '.join(self.conditions) or 'none'})"
+            for name in self.condition_labels
+            if name not in self.conditions
+        ]
         if len(set(self.seeds)) != len(self.seeds):
             faults.append(f"seeds {list(self.seeds)} has a seed twice")
         compared = {self.control, *(arm.against for arm in self.arms.values())}

@@ -21,16 +21,27 @@ def warnings_of(plan: StudyPlan) -> list[str]:
     found = []
     if len(study.seeds) == 1:
         found.append(f"one seed ({study.seeds[0]}): no test is computed, and no difference can be shown")
-    for arm in plan.arms:
-        if arm.against is None or arm.role == "search":
-            continue
-        other = plan.arm(arm.against)
-        unnamed = [field for field in compared(plan, arm, other) if not _is_named(plan, field.path)]
+    for (name, against), why in _pairs(plan).items():
+        fields = compared(plan, plan.arm(name), plan.arm(against))
+        unnamed = [field for field in fields if not _is_named(plan, field.path)]
         if unnamed:
             found.append(
-                f"{arm.name} differs from {other.name}, its control, also in what the question does not name "
+                f"{name} differs from {against}, {why}, also in what the question does not name "
                 f"({'; '.join(map(str, unnamed))}): name these fields under varies, or make them equal"
             )
+    return found
+
+
+def _pairs(plan: StudyPlan) -> dict[tuple[str, str], str]:
+    """Arms that are to differ in nothing but what the question names, with what the second is to the first."""
+    found = {
+        (arm.name, arm.against): "its control" for arm in plan.arms if arm.against is not None and arm.role != "search"
+    }
+    for one in plan.contrasts:
+        # The two controls may differ as their arms do; that their arms differ in nothing more is enough.
+        for pair in (one.of, one.minus, (one.of[0], one.minus[0])):
+            if pair[0] != pair[1]:
+                found.setdefault(pair, f"its counterpart in contrast {one.name}")
     return found
 
 
@@ -75,9 +86,13 @@ def _training(resolved: Resolved, *, taught: bool) -> dict[str, Any]:
 
 
 def _is_named(plan: StudyPlan, path: str) -> bool:
-    """Whether the question is about `path`: by `varies`, as a field of a grid, or of a search."""
+    """Whether the question is about `path`: by `varies`, as a field of a grid, a search, or a condition."""
     study = plan.study
-    fields: list[str] = [*study.varies, *axes_of(plan.arms)]
+    fields: list[str] = [
+        *study.varies,
+        *axes_of(plan.arms),
+        *(name for one in study.conditions.values() for name in one),
+    ]
     for one in plan.arms:
         fields += [] if one.search is None else list(one.search.fields)
     parts = [REPLACED.get(name, FLAGS.get(name, name)) for name in fields]

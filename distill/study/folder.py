@@ -17,6 +17,10 @@ from densedistill.distill.study.definition import StudyDefinition
 _OWN = ("optuna.db", "optuna.db-journal", "logs")
 """What processes of a study may have made before the first of them wrote its definition."""
 
+_WORDS = {"question", "claim", "contrasts", "condition_labels", "varies", "notes"}
+_WORDS_OF_ARMS = {"label"}
+"""Fields of a study and of its arms that change no run, only what is said of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class StudyDir:
@@ -52,17 +56,19 @@ class StudyDir:
         return run.path.relative_to(self.path).as_posix()
 
     def claim(self, study: StudyDefinition) -> None:
-        """Make this the folder of `study`, or see that it is.
+        """Make this the folder of `study`, or see that it is; words that have changed are recorded anew.
 
         Raises:
-            RequestError: it holds something else, or the study as it was before its definition was changed.
+            RequestError: it holds something else, or the study as it was before its runs were changed.
         """
         if self.definition_file.is_file():
-            require_same(read_config_file(self.definition_file), study, f"'{self.path}'")
-            return
-        if self.path.exists() and not self.path.is_dir():
+            before = read_config_file(self.definition_file)
+            require_same(before, study, f"'{self.path}'")
+            if before == study.plain():
+                return
+        elif self.path.exists() and not self.path.is_dir():
             raise RequestError(f"'{self.path}' is a file: give --out a new or empty folder.")
-        if self.path.is_dir() and any(not _own(path) for path in self.path.iterdir()):
+        elif self.path.is_dir() and any(not _own(path) for path in self.path.iterdir()):
             raise RequestError(f"'{self.path}' is not empty and holds no study: give --out a new or empty folder.")
         try:
             write_text(self.definition_file, yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True))
@@ -73,12 +79,12 @@ class StudyDir:
 
 
 def require_same(before: dict[str, object], study: StudyDefinition, where: str) -> None:
-    """See that the study which `where` began as `before` is `study`.
+    """See that the study which `where` began as `before` is `study`, but for words that change no run.
 
     Raises:
-        RequestError: it has changed; the message has every difference.
+        RequestError: its runs have changed; the message has every difference in them.
     """
-    changed = differences(_with_defaults(before), study.plain())
+    changed = differences(_of_runs(_with_defaults(before)), _of_runs(study.plain()))
     if changed:
         listed = "; ".join(map(str, changed))
         raise RequestError(
@@ -93,6 +99,24 @@ def _with_defaults(before: dict[str, object]) -> dict[str, object]:
         return StudyDefinition.model_validate(before).plain()
     except ValidationError:
         return before
+
+
+def _of_runs(plain: dict[str, object]) -> dict[str, object]:
+    """What of a study, as `StudyDefinition.plain` has it, decides what its runs do.
+
+    The rest says how they are judged, and a study may be judged anew. Where trials are pruned, what is a control does
+    change runs: controls never are.
+    """
+    judged = _WORDS | (set() if plain.get("pruning") else {"control"})
+    of_arms = _WORDS_OF_ARMS | (set() if plain.get("pruning") else {"against"})
+    kept = {key: value for key, value in plain.items() if key not in judged}
+    arms = kept.get("arms")
+    if isinstance(arms, dict):
+        kept["arms"] = {
+            name: {key: value for key, value in arm.items() if key not in of_arms} if isinstance(arm, dict) else arm
+            for name, arm in arms.items()
+        }
+    return kept
 
 
 def _own(path: Path) -> bool:

@@ -13,6 +13,7 @@ from densedistill.distill.errors import RequestError
 from densedistill.distill.immaterial import HOW_DATA_ARE_READ, among
 from densedistill.distill.spec import TaskSpec
 from densedistill.distill.study.arms import StudyArm, study_arms
+from densedistill.distill.study.contrasts import StudyContrast, contrasts_of
 from densedistill.distill.study.definition import Expectation, StudyDefinition
 from densedistill.distill.study.expectations import expected_of
 from densedistill.distill.study.layers import RunSettings, merged
@@ -42,7 +43,8 @@ class StudyPlan:
     taught_by: Mapping[tuple[str, int], str]
     """(arm, seed) -> key of its teacher; nothing for an arm without one."""
     expects: Mapping[str, Expectation]
-    """By arm: what the claim says of it against what it is compared with."""
+    """By arm: what the claim says of it against what it is compared with; by contrast: what it says of that."""
+    contrasts: tuple[StudyContrast, ...] = ()
 
     def arm(self, name: str) -> StudyArm:
         """The arm `name`."""
@@ -53,10 +55,11 @@ def plan_study(study: StudyDefinition, spec: TaskSpec) -> StudyPlan:
     """Work `study` out for its task.
 
     Raises:
-        RequestError: every arm whose settings are wrong, with what is wrong, in one message; or the claim expects
-            something of an arm that there is not.
+        RequestError: every arm whose settings are wrong, with what is wrong, in one message; or a contrast or the
+            claim names an arm that there is not.
     """
     arms = study_arms(study)
+    contrasts = contrasts_of(study, arms)
     expects = expected_of(study, arms)
     configs: dict[str, Resolved] = {}
     teachers: dict[str, TeacherPlan] = {}
@@ -78,7 +81,15 @@ def plan_study(study: StudyDefinition, spec: TaskSpec) -> StudyPlan:
     if faults:
         listed = "; ".join(f"{_named(names)}: {fault}" for fault, names in faults.items())
         raise RequestError(f"study '{study.name}': {listed}.")
-    return StudyPlan(study=study, arms=arms, configs=configs, teachers=teachers, taught_by=taught_by, expects=expects)
+    return StudyPlan(
+        study=study,
+        arms=arms,
+        configs=configs,
+        teachers=teachers,
+        taught_by=taught_by,
+        expects=expects,
+        contrasts=contrasts,
+    )
 
 
 def _named(arms: Sequence[str]) -> str:

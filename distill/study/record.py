@@ -65,6 +65,10 @@ def study_record(
         "complete": all(found.settled for found in (*trials.values(), *teachers.values())),
         "teachers": [_teacher(key, found, folder) for key, found in teachers.items()],
         "arms": [_arm(plan, arm, trials, folder) for arm in plan.arms],
+        "contrasts": [
+            {"contrast": one.name, "label": one.label, "of": list(one.of), "minus": list(one.minus)}
+            for one in plan.contrasts
+        ],
         "warnings": warnings_of(plan),
         "notes": notes_of(plan),
         "command": list(command),

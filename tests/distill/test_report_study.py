@@ -213,6 +213,79 @@ def test_a_claim_of_several_arms_is_counted(grid: Path) -> None:
     assert sum(text.endswith("The claim says worse: contradicted") for _, text, _ in told.lines) == 1
 
 
+GAINS = {"weak": (-13.0, -15.0, -15.5), "strong": (-10.0, -12.4, -12.0)}
+CONTRAST = {
+    "contrast": "harm",
+    "label": "harm, strong minus weak",
+    "of": ["strong-dkd", "strong-kd"],
+    "minus": ["weak-dkd", "weak-kd"],
+}
+
+
+def factors(fake: ModuleType, folder: Path, seeds: int = 3, **changes: Any) -> Path:
+    arms: list[dict[str, Any]] = []
+    for condition, gains in GAINS.items():
+        kd, dkd = f"{condition}-kd", f"{condition}-dkd"
+        figures = {kd: SCRATCH, dkd: [value + gain for value, gain in zip(SCRATCH, gains, strict=True)]}
+        for name, values in figures.items():
+            trials = [fake.trial(folder, name, seed, None, taught=True) for seed in range(seeds)]
+            for seed, entry in enumerate(trials):
+                entry |= {"state": "done", "test": values[seed], "val": values[seed], "run": None}
+            against, label = (None, "KD") if name == kd else (kd, "DKD")
+            role = "control" if name == kd else "method"
+            label = f"{label} ({condition})"
+            arms.append({"arm": name, "label": label, "role": role, "against": against, "trials": trials})
+    claim = {"text": "Worse under strong.", "source": "reference 000", "expects": {"harm": "worse"}}
+    kept = {"claim": claim, "contrasts": [CONTRAST], "control": "kd", "teachers": [], **changes}
+    return Path(fake.write_study(folder, arms, **kept))
+
+
+def test_a_contrast_is_tested_and_told_beside_the_comparisons(fake: ModuleType, tmp_path: Path) -> None:
+    study = read_study(factors(fake, tmp_path))
+    numbers = compute(study)
+    [found] = numbers.contrasts
+    theirs = stats.ttest_rel(GAINS["strong"], GAINS["weak"])
+    assert found.comparison.paired is not None
+    assert found.comparison.paired.p == pytest.approx(theirs.pvalue)
+    assert found.comparison.family == len(numbers.judgements) == 3
+    told = answer(study, numbers)
+    arm, verdict, outcome = told.lines[-1]
+    assert (arm, outcome) == ("harm, strong minus weak", "better")
+    gain = "+3.03 ± 0.45 points over DKD (weak) \N{MINUS SIGN} KD (weak), 3 seeds, p = "
+    assert verdict.startswith(gain)
+    assert verdict.endswith("(Holm, 3 tests). The claim says worse: contradicted")
+    assert told.claim == (
+        "That DKD (strong) \N{MINUS SIGN} KD (strong) is worse than DKD (weak) \N{MINUS SIGN} KD (weak) is "
+        "contradicted here."
+    )
+    assert told.headline.startswith("DKD (weak)")
+
+
+def test_contrasts_have_a_table_on_the_page_and_beside_it(fake: ModuleType, tmp_path: Path) -> None:
+    folder = factors(fake, tmp_path)
+    write_study_report(folder)
+    tables = folder / "report_files" / "tables"
+    with (tables / "contrasts.csv").open(encoding="utf-8") as file:
+        [row] = csv.DictReader(file)
+    assert row["contrast"] == "harm, strong minus weak"
+    assert row["minus"] == "DKD (weak) \N{MINUS SIGN} KD (weak)"
+    assert float(row["difference, points"]) == pytest.approx(9.1 / 3)
+    assert float(row["p, paired"]) == pytest.approx(stats.ttest_rel(GAINS["strong"], GAINS["weak"]).pvalue)
+    assert {path.suffix for path in tables.glob("contrasts.*")} == {".csv", ".md", ".tex"}
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.index("<h2>Comparisons</h2>") < page.index("<h2>Contrasts</h2>") < page.index("<h2>Outcome</h2>")
+    assert "corrected for all comparisons and contrasts" in plain(page)
+    assert "| harm, strong minus weak | DKD (strong) " in study_markdown(read_study(folder))
+
+
+def test_a_contrast_of_one_seed_or_without_its_arms(fake: ModuleType, tmp_path: Path) -> None:
+    text = plain(written(factors(fake, tmp_path / "one", seeds=1)))
+    assert "no test is computed: one seed (+3.00 points over DKD (weak) \N{MINUS SIGN} KD (weak))" in text
+    assert "is not tested here" in text
+    gone = read_study(factors(fake, tmp_path / "gone", contrasts=[{**CONTRAST, "of": ["strong-dkd", "nobody"]}]))
+    assert gone.contrasts == ()
+
+
 def test_a_study_that_has_only_begun_has_a_report(fake: ModuleType, tmp_path: Path) -> None:
     arm = {"arm": "kd", "role": "method", "trials": [fake.trial(tmp_path, "kd", 0, None, taught=True)]}
     text = plain(written(fake.write_study(tmp_path, [arm], teachers=[])))

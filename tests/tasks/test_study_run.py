@@ -173,6 +173,55 @@ def test_a_changed_study_is_refused_with_the_difference(tiny: ModuleType, tmp_pa
         work(study({"kd": {"settings": {"method.alpha": 0.5}}}), tmp_path / "study")
 
 
+def test_words_may_change_and_the_study_is_judged_anew(tiny: ModuleType, tmp_path: Path, executed: list[str]) -> None:
+    out = tmp_path / "study"
+    dkd = {"settings": {"method.temperature": 2.0}}
+    work(study({"kd": {}, "cold": dkd}), out).run()
+    runs = list(executed)
+    claim = {"text": "KD gains more.", "source": "reference 000", "expects": {"more": "better"}}
+    told = study(
+        {"kd": {"label": "KD"}, "cold": {**dkd, "against": "kd"}},
+        question="Does KD gain more?",
+        claim=claim,
+        notes=["a note"],
+        varies=["method"],
+        contrasts={"more": {"of": ["kd", "scratch"], "minus": "cold"}},
+    )
+    record = work(told, out).run()
+    assert executed == runs
+    assert record["contrasts"] == [
+        {"contrast": "more", "label": "KD \N{MINUS SIGN} scratch", "of": ["kd", "scratch"], "minus": ["cold", "kd"]}
+    ]
+    assert {arm["arm"]: arm["against"] for arm in record["arms"]} == {"scratch": None, "kd": "scratch", "cold": "kd"}
+    assert yaml.safe_load((out / "study.yaml").read_text()) == told.plain()
+    assert work(told, out).trials.study.user_attrs["definition"] == told.plain()
+    found = read_study(out)
+    numbers = compute(found)
+    assert [one.name for one in numbers.judgements] == ["kd", "cold", "more"]
+    assert answer(found, numbers).claim.startswith("That KD \N{MINUS SIGN} scratch is better than cold")
+
+
+def test_a_begun_study_goes_on_with_another_control(tiny: ModuleType, tmp_path: Path) -> None:
+    """Controls come first among the arms, and Optuna refuses arms in another order."""
+    out = tmp_path / "study"
+    arms = {"kd": {}, "cold": {"settings": {"method.temperature": 2.0}}}
+    begun = work(study(arms), out)
+    claimed = begun.trials.claim(lambda _key: True)
+    assert claimed is not None
+    with claimed:
+        begun._work(claimed)
+    other = study({**arms, "kd": {"against": "cold"}}, retries=1)
+    assert [arm.name for arm in prepared(other).arms] == ["scratch", "cold", "kd"]
+    assert {found["state"] for found in trials(work(other, out).run()).values()} == {"done"}
+
+
+def test_where_trials_are_pruned_a_control_is_no_mere_word(tiny: ModuleType, tmp_path: Path) -> None:
+    arms = {"kd": {}, "cold": {"settings": {"method.temperature": 2.0}}}
+    work(study(arms, pruning={}), tmp_path / "study")
+    with pytest.raises(RequestError, match=r"arms\.cold\.against: None -> 'kd'"):
+        work(study({**arms, "cold": {**arms["cold"], "against": "kd"}}, pruning={}), tmp_path / "study")
+
+
 def test_fields_that_came_since_change_nothing(tiny: ModuleType, tmp_path: Path) -> None:
     claim = {"text": "KD gains.", "source": "reference 000"}
     work(study({"kd": {}}, claim=claim), tmp_path / "study")

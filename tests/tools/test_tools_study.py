@@ -7,18 +7,20 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from rich.console import Console
 
 from densedistill.distill.errors import InterruptedRunError
 from densedistill.distill.study import read_study
 from densedistill.tools import study_jobs
 from densedistill.tools.study import main
 from densedistill.tools.study_jobs import helper_words, recorded_words
-from densedistill.tools.study_tables import mean_and_spread
+from densedistill.tools.study_tables import arms_table, mean_and_spread
 
 SCRIPT = Path(__file__).parents[2] / "tools" / "study.py"
 PLAIN: dict[str, Any] = {
@@ -161,3 +163,27 @@ def test_figures_in_words() -> None:
     assert mean_and_spread([76.123], "%") == "76.12"
     assert mean_and_spread([63.95, 64.99, 66.03], "%") == "64.99 ± 1.04"
     assert mean_and_spread([0.1, 0.2, 0.3], "") == "0.2000 ± 0.1000"
+
+
+def test_the_last_table_has_contrasts_by_seed() -> None:
+    figures = {"dkd": (27.0, 26.0), "kd": (37.0, 38.0), "plain": (31.0, 30.0), "base": (44.0, 45.5)}
+    arms = [
+        {
+            "arm": name,
+            "label": name,
+            "trials": [{"seed": seed, "state": "done", "test": value} for seed, value in enumerate(values)],
+        }
+        for name, values in figures.items()
+    ]
+    record = {
+        "study": "s",
+        "question": "?",
+        "metric": {"name": "accuracy", "unit": "%", "higher_is_better": True},
+        "seeds": [0, 1, 2],
+        "arms": arms,
+        "contrasts": [{"contrast": "harm", "label": "harm", "of": ["dkd", "kd"], "minus": ["plain", "base"]}],
+    }
+    console = Console(record=True, width=100, file=StringIO())
+    console.print(arms_table(record))
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert ["harm", "+3.00", "+3.50", "–", "+3.25", "±", "0.35"] in lines

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from densedistill.distill.statistics import Verdict, compare, give_verdict
+from densedistill.distill.statistics import Verdict, compare, gain_name, give_verdict, with_gains
 
 SCRATCH = {0: 69.6, 1: 69.9, 2: 70.1, 3: 69.5, 4: 70.1}
 
@@ -93,6 +93,66 @@ def test_several_tests_are_corrected_and_said() -> None:
     assert corrected.outcome == "none"
     assert "(Holm, 3 tests)" in corrected.text
     assert corrected.text.endswith("before correcting for 3 tests")
+
+
+STRONG = ("strong dkd", "strong kd")
+WEAK = ("weak dkd", "weak kd")
+FACTORS = {
+    "strong dkd": {0: 27.0, 1: 26.0, 2: 28.0},
+    "strong kd": {0: 37.0, 1: 38.0, 2: 40.0},
+    "weak dkd": {0: 31.0, 1: 30.0, 2: 32.0},
+    "weak kd": {0: 44.0, 1: 45.0, 2: 47.0},
+}
+
+
+def test_a_contrast_by_hand() -> None:
+    """Gains -10, -12, -12 and -13, -15, -15 leave 3 for every seed; with one of them 2 more: 5, 3, 3, mean 11/3."""
+    moved_once = {**FACTORS, "strong dkd": {0: 29.0, 1: 26.0, 2: 28.0}}
+    figures = with_gains(moved_once, [STRONG, WEAK])
+    assert figures["strong dkd - strong kd"] == {0: -8.0, 1: -12.0, 2: -12.0}
+    [found] = compare(figures, [(gain_name(STRONG), gain_name(WEAK))])
+    assert found.differences == {0: 5.0, 1: 3.0, 2: 3.0}
+    assert found.paired is not None
+    # Standard deviation 2/√3, standard error 2/3: t = (11/3) / (2/3).
+    assert found.paired.t == pytest.approx(5.5)
+    assert found.paired.p == pytest.approx(1 - 5.5 / math.sqrt(5.5**2 + 2))
+    theirs = stats.ttest_rel([-8, -12, -12], [-13, -15, -15])
+    low, high = theirs.confidence_interval(0.95)
+    assert found.paired.p == pytest.approx(theirs.pvalue)
+    assert (found.paired.interval.low, found.paired.interval.high) == pytest.approx((low, high))
+    verdict = give_verdict(found, "%", higher_is_better=True, arm="strong", control="weak")
+    assert verdict == Verdict(outcome="better", text="+3.67 ± 1.15 points over weak, 3 seeds, p = 0.032")
+
+
+def test_a_contrast_of_equal_gains_has_no_test() -> None:
+    [found] = compare(with_gains(FACTORS, [STRONG, WEAK]), [(gain_name(STRONG), gain_name(WEAK))])
+    assert give_verdict(found, "%", higher_is_better=True).outcome == "untested"
+
+
+def test_a_contrast_takes_the_seeds_that_all_four_arms_have_and_counts_in_the_family() -> None:
+    generator = np.random.default_rng(3)
+    arms = {name: dict(enumerate(generator.normal(60, 2, 6))) for name in FACTORS}
+    del arms["strong kd"][0], arms["weak dkd"][5]
+    pairs = [STRONG, WEAK, (gain_name(STRONG), gain_name(WEAK))]
+    found = compare(with_gains(arms, [STRONG, WEAK]), pairs)
+    assert list(found[2].differences) == [1, 2, 3, 4]
+    assert found[2].unpaired == (0, 5)
+    interaction = [
+        arms["strong dkd"][seed] - arms["strong kd"][seed] - arms["weak dkd"][seed] + arms["weak kd"][seed]
+        for seed in (1, 2, 3, 4)
+    ]
+    assert found[2].paired is not None
+    assert found[2].paired.p == pytest.approx(stats.ttest_1samp(interaction, 0.0).pvalue)
+    assert {one.family for one in found} == {3}
+    raw = sorted(one.paired.p for one in found if one.paired is not None)
+    assert min(one.p_adjusted or 1.0 for one in found) == pytest.approx(min(1.0, 3 * raw[0]))
+
+
+def test_a_contrast_of_one_seed_is_said_to_have_no_test() -> None:
+    one = {name: {0: figures[0]} for name, figures in FACTORS.items()}
+    [found] = compare(with_gains(one, [STRONG, WEAK]), [(gain_name(STRONG), gain_name(WEAK))])
+    verdict = give_verdict(found, "%", higher_is_better=True, control="weak")
+    assert verdict == Verdict(outcome="untested", text="no test is computed: one seed (+3.00 points over weak)")
 
 
 @pytest.mark.parametrize("seeds", [2, 3, 5])

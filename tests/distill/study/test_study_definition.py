@@ -50,6 +50,7 @@ def test_every_fault_is_in_one_message() -> None:
         ({"control": "none"}, ["control names the arm 'none'", "scratch, kd"]),
         ({"arms": {**PLAIN["arms"], "kd": {"against": "teacher"}}}, ["kd names the arm 'teacher'"]),
         ({"seeds": [1, 1]}, ["a seed twice"]),
+        ({"condition_labels": {"weak": "Weak"}}, ["names 'weak', which is none of the conditions (none)"]),
         ({"arms": {**PLAIN["arms"], "Bad Name": {}}}, ["not Bad Name", "lower-case"]),
         ({"arms": {**PLAIN["arms"], "kd": {"trains": "student"}}}, ["arms.kd.trains"]),
         ({"control": "kd"}, ["arm 'kd' has others compared with it"]),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.study import ArmDefinition, Claim, StudyDefinition
+from densedistill.distill.study import ArmDefinition, Claim, Contrast, StudyDefinition
 from densedistill.distill.study.arms import study_arms
 from densedistill.distill.study.expectations import expected_of
 
@@ -47,6 +47,14 @@ def test_a_star_leaves_controls_out() -> None:
     assert len(expected({"*": "better"})) == 6
 
 
+def test_a_contrast_is_expected_by_its_own_name_alone() -> None:
+    contrast = {"gains": Contrast(of="strong-kd", minus="weak-kd")}
+    definition = study({"gains": "worse"}).model_copy(update={"contrasts": contrast})
+    assert expected_of(definition, study_arms(definition)) == {"gains": "worse"}
+    definition = study({"*": "better"}).model_copy(update={"contrasts": contrast})
+    assert "gains" not in expected_of(definition, study_arms(definition))
+
+
 def test_no_claim_expects_nothing() -> None:
     definition = study({}).model_copy(update={"claim": None})
     assert expected_of(definition, study_arms(definition)) == {}
@@ -55,7 +63,7 @@ def test_no_claim_expects_nothing() -> None:
 @pytest.mark.parametrize(
     ("expects", "message"),
     [
-        ({"weak-scratch": "worse"}, "fits no arm that is compared with another: give one of weak-kd"),
+        ({"weak-scratch": "worse"}, "fits no arm that is compared with another and no contrast: give one of weak-kd"),
         ({"kd": "better"}, "'kd', which fits no arm"),
         ({"*-kd": "better", "strong-*": "worse"}, "of 'strong-kd' that it is better and that it is worse"),
     ],

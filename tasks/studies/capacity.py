@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from densedistill.distill.study import ArmDefinition, Claim, StudyDefinition
+from densedistill.distill.study import ArmDefinition, Claim, Contrast, StudyDefinition
 from densedistill.tasks.studies.parts import small_crops
 
 _CLAIM_TEXT = (
     "Students of higher capacity gain more (+0.30 points for ResNet-50 → 34 by features, +0.18 for 34 → 18, none "
     "by logits there); leaving projectors out of clipping spoils Feature-KD; the small-image stem gains the teacher "
-    "over 5 points, more than any distillation."
+    "over 5 points, more than any distillation, which is effective only with it."
 )
 
 Pair = tuple[str, str]
@@ -42,11 +42,41 @@ def _arms(pairs: Mapping[str, Pair]) -> dict[str, ArmDefinition]:
     return arms
 
 
+def _contrasts(pairs: Mapping[str, Pair]) -> dict[str, Contrast]:
+    """The last pair, whose student is the larger one, against the others; the two stems.
+
+    The first pair has the last one's teacher, the second the figures of the claim.
+    """
+    *others, largest = pairs
+    found = {
+        f"{kind}-{largest}-over-{other}": Contrast(
+            label=f"gain by {label}: {largest} minus {other} (small stem)",
+            of=f"small-{largest}-{kind}",
+            minus=f"small-{other}-{kind}",
+        )
+        for kind, label in (("features", "Feature-KD"), ("logits", "Logit-KD"))
+        for other in others
+    }
+    gain, alone = f"{largest}-features", f"{largest}-scratch"
+    found["gain-by-stem"] = Contrast(
+        label=f"gain by Feature-KD, {largest}: small stem minus ImageNet stem",
+        of=f"small-{gain}",
+        minus=f"imagenet-{gain}",
+    )
+    found["stem-over-distillation"] = Contrast(
+        label=f"what the small stem gains {pairs[largest][1]} alone, minus what Feature-KD does",
+        of=(f"small-{alone}", f"imagenet-{alone}"),
+        minus=f"small-{gain}",
+    )
+    return found
+
+
 def _study(size: str, pairs: Mapping[str, Pair], stems: Sequence[str], **fields: Any) -> StudyDefinition:
     conditions = {stem: {"networks.0.arguments.stem": stem, "networks.1.arguments.stem": stem} for stem in stems}
     first, *higher = pairs
+    contrasts = _contrasts(pairs)
     # With the small-image stem, as the figures of the claim have it.
-    gains = {f"small-{pair}-features": "better" for pair in higher}
+    gains = dict.fromkeys((*(f"small-{pair}-features" for pair in higher), *contrasts), "better")
     return StudyDefinition(
         name="capacity",
         size=size,
@@ -56,7 +86,9 @@ def _study(size: str, pairs: Mapping[str, Pair], stems: Sequence[str], **fields:
         control=f"{first}-scratch",
         varies=("method", "teacher", "student", "recipe.clip_projectors"),
         conditions=conditions,
+        condition_labels={"small": "small stem", "imagenet": "ImageNet stem"},
         arms=_arms(pairs),
+        contrasts=contrasts,
         **fields,
     )
 

@@ -63,9 +63,13 @@ def demo() -> StudyDefinition:
 
 
 def paper() -> StudyDefinition:
-    """The reference's networks and recipe on CIFAR-100, with the teacher of version 1 for all arms."""
+    """The reference's networks and recipe on CIFAR-100, with the teacher of version 1 for all arms.
+
+    It names no early stopping.
+    """
+    whole = {"recipe.early_stopping": None}
     return _study(
-        "paper", 5, {}, preset="v1", seeds=(0, 1, 2), teacher={"data.augmentation": MIXED, "recipe.warmup_epochs": 5}
+        "paper", 5, whole, preset="v1", seeds=(0, 1, 2), teacher={"data.augmentation": MIXED, "recipe.warmup_epochs": 5}
     )
 
 

@@ -68,6 +68,45 @@ def test_cross_resolution_teachers_differ_in_their_input_alone() -> None:
     assert all(rest == seen[0][1] for _side, rest in seen)
 
 
+def test_cross_resolution_teachers_see_no_detail_that_the_student_lacks() -> None:
+    for resolved in prepared(built_in("cross-resolution", "demo")).configs.values():
+        assert (resolved.config.data["input_size"], resolved.config.data["detail"]) == (16, 16)
+
+
+@pytest.mark.parametrize("name", ["dkd", "nckd-mixup", "cross-resolution", "enhancements"])
+def test_no_arm_of_the_papers_size_is_stopped_unless_the_study_asks_it(name: str) -> None:
+    plan = prepared(built_in(name, "paper"))
+    stopped = {arm for arm, resolved in plan.configs.items() if resolved.config.recipe.early_stopping is not None}
+    assert stopped == {arm.name for arm in plan.arms if arm.name.endswith("-stopped")}
+
+
+@pytest.mark.parametrize(
+    ("name", "contrast", "of", "minus"),
+    [
+        ("dkd", "augmentation", ("strong-dkd-8", "strong-kd"), ("weak-dkd-8", "weak-kd")),
+        ("nckd-mixup", "cost-8", ("mixup-dkd-8", "plain-dkd-8"), ("mixup-kd", "plain-kd")),
+        (
+            "capacity",
+            "features-26-14-over-14-10",
+            ("small-26-14-features", "small-26-14-scratch"),
+            ("small-14-10-features", "small-26-10-scratch"),
+        ),
+    ],
+)
+def test_a_claim_of_two_factors_is_put_to_a_contrast(
+    name: str, contrast: str, of: tuple[str, str], minus: tuple[str, str]
+) -> None:
+    plan = prepared(built_in(name, "demo"))
+    [found] = [one for one in plan.contrasts if one.name == contrast]
+    assert (found.of, found.minus) == (of, minus)
+    assert contrast in plan.expects
+
+
+def test_conditions_have_names_for_people() -> None:
+    labels = {arm.label for arm in prepared(built_in("capacity", "demo")).arms}
+    assert "26-10, Feature-KD (ImageNet stem)" in labels
+
+
 def test_the_stem_reaches_teachers_and_students_of_capacity() -> None:
     plan = prepared(built_in("capacity", "demo"))
     for arm in plan.arms:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+from densedistill.distill import wording
 from densedistill.distill.errors import RunFailedError
 from densedistill.distill.report import words
 from densedistill.distill.study.outcome import JobView
@@ -34,7 +35,7 @@ def finished_line(
     for part, metric in (("val", val), ("test", test)):
         name = f" {words.label(metric.name)}" if val.name != test.name else ""
         value = figures[part]
-        told.append(f"{part}{name} {'none' if value is None else words.figure(value, metric.unit)}")
+        told.append(f"{part}{name} {'none' if value is None else wording.figure(value, metric.unit)}")
     return f"[{settled}/{len(views)}] {key}: {', '.join(told)} ({seconds:.0f} s){time_left(views)}"
 
 

@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from densedistill.distill import wording
 from densedistill.distill.report import words
 from densedistill.distill.statistics import gain_name, paired_differences, with_gains
 from densedistill.distill.study import StudyDefinition
@@ -42,7 +43,7 @@ def arms_table(record: Mapping[str, Any]) -> Table:
         gains = with_gains(by_arm, [tuple(one["of"]), tuple(one["minus"])])
         own, other = (gains[gain_name(tuple(one[side]))] for side in ("of", "minus"))
         found = paired_differences(own, other)
-        cells = [words.figure(found.get(seed), unit, signed=True, bare=True) for seed in record["seeds"]]
+        cells = [wording.figure(found.get(seed), unit, signed=True, bare=True) for seed in record["seeds"]]
         table.add_row(Text(one["label"]), *cells, mean_and_spread(list(found.values()), unit, signed=True))
     table.caption = Text(record["question"])
     return table
@@ -51,9 +52,9 @@ def arms_table(record: Mapping[str, Any]) -> Table:
 def mean_and_spread(figures: Sequence[float], unit: str, *, signed: bool = False) -> str:
     """`76.10 ± 0.30` (sample standard deviation); a mean alone where there is one figure."""
     if not figures:
-        return words.ABSENT
-    spread = f" ± {words.figure(stdev(figures), unit, bare=True)}" if len(figures) > 1 else ""
-    return f"{words.figure(fmean(figures), unit, signed=signed, bare=True)}{spread}"
+        return wording.ABSENT
+    spread = f" ± {wording.figure(stdev(figures), unit, bare=True)}" if len(figures) > 1 else ""
+    return f"{wording.figure(fmean(figures), unit, signed=signed, bare=True)}{spread}"
 
 
 def _figures(arm: Mapping[str, Any]) -> dict[int, float]:
@@ -69,8 +70,8 @@ def _cell(trial: Mapping[str, Any] | None, unit: str) -> str:
     if trial is None:
         return ""
     if trial["state"] == "done" and trial["test"] is not None:
-        return words.figure(trial["test"], unit, bare=True)
-    return _MARKS.get(trial["state"], words.ABSENT)
+        return wording.figure(trial["test"], unit, bare=True)
+    return _MARKS.get(trial["state"], wording.ABSENT)
 
 
 def plan_table(plan: StudyPlan, costs: Costs) -> Table:

@@ -12,7 +12,7 @@ from densedistill.distill.report.run_groups import read_runs
 from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_markdown import study_markdown
 from densedistill.distill.report.study_page import write_comparison
-from densedistill.distill.report.study_reading import is_study, read_study
+from densedistill.distill.report.study_reading import is_study, read_study_facts
 
 
 def report(options: argparse.Namespace) -> int:
@@ -42,4 +42,4 @@ def _read(folders: list[Path]) -> StudyFacts:
     studies = [folder for folder in folders if is_study(folder)]
     if studies and len(folders) > 1:
         raise RequestError(f"'{studies[0]}' is a study: give it alone, or give folders of runs only.")
-    return read_study(folders[0]) if studies else read_runs(folders)
+    return read_study_facts(folders[0]) if studies else read_runs(folders)

@@ -159,10 +159,10 @@ def dry_run(options: argparse.Namespace) -> int:
 def _answer(path: Path) -> list[str]:
     """What the report begins with, its headline first."""
     from densedistill.distill.report.study_numbers import compute
-    from densedistill.distill.report.study_reading import read_study
+    from densedistill.distill.report.study_reading import read_study_facts
     from densedistill.distill.report.study_words import answer
 
-    study = read_study(path)
+    study = read_study_facts(path)
     found = answer(study, compute(study))
     source = f" ({study.claim_source})" if study.claim_source else ""
     claim = [f"The claim{source}: {study.claim} {found.claim}"] if found.claim else []

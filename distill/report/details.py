@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from densedistill.distill.report.facts import CalibrationBin, Notice
+from densedistill.distill.report.facts import CalibrationBin, NoticeFacts
 from densedistill.distill.report.values import entries, integer, text
 
 
-def read_notices(value: object) -> tuple[Notice, ...]:
+def read_notices(value: object) -> tuple[NoticeFacts, ...]:
     """What was seen in an arm's training; entries without a text are left out."""
     return tuple(
-        Notice(kind=text(entry.get("kind")), text=text(entry.get("text")), epoch=integer(entry.get("epoch")))
+        NoticeFacts(kind=text(entry.get("kind")), text=text(entry.get("text")), epoch=integer(entry.get("epoch")))
         for entry in entries(value)
         if text(entry.get("text"))
     )

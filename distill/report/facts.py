@@ -17,7 +17,7 @@ class MetricFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Notice:
+class NoticeFacts:
     """Something that was seen in an arm's training and that its figures should be read with."""
 
     kind: str
@@ -63,7 +63,7 @@ class ArmFacts:
     latency_ms: float | None = None
     """Milliseconds for one image, on the run's device."""
     notes: tuple[str, ...] = ()
-    notices: tuple[Notice, ...] = ()
+    notices: tuple[NoticeFacts, ...] = ()
     class_accuracy: Mapping[str, float] = field(default_factory=dict)
     """Percent by class, where the task has classes."""
     calibration: tuple[CalibrationBin, ...] = ()

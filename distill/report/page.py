@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from densedistill.distill import wording
 from densedistill.distill.files import write_text
 from densedistill.distill.report import words
 from densedistill.distill.report.arithmetic import contradictions
-from densedistill.distill.report.charts import outcome_charts, training_charts
 from densedistill.distill.report.drawing import Chart, Stroke, strokes
 from densedistill.distill.report.export import write_beside
 from densedistill.distill.report.facts import ArmFacts, RunFacts
@@ -19,8 +18,9 @@ from densedistill.distill.report.panels import read_panels
 from densedistill.distill.report.reading import read_run
 from densedistill.distill.report.run_groups import as_study
 from densedistill.distill.report.study_classes import class_charts
-from densedistill.distill.report.study_curves import gap_chart, zoom_chart
+from densedistill.distill.report.study_curves import curve_charts
 from densedistill.distill.report.study_numbers import compute
+from densedistill.distill.report.study_outcomes import outcome_charts
 from densedistill.distill.report.study_tables import study_sheets
 from densedistill.distill.report.summary import basis, summarise
 from densedistill.distill.report.templates import filled, unbroken
@@ -60,7 +60,7 @@ class Table:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Figures:
+class RunCharts:
     """The charts of a run, by the part of the page they stand in."""
 
     training: Sequence[Chart]
@@ -98,23 +98,21 @@ def write_report_and_files(run_dir: Path, target: Path) -> Path:
     run = read_run(run_dir)
     figures, study = draw(run), as_study([run])
     write_text(target, render(run, figures))
-    legend = tuple((role, look) for role, look in _legend(run))
-    charts = [replace(one, legend=legend) for one in figures.all]
     panels = read_panels(run.folder, [arm.arm for arm in run.arms])
-    write_beside(target, charts, study_sheets(study, compute(study)), panels)
+    write_beside(target, figures.all, study_sheets(study, compute(study)), panels)
     return target
 
 
-def draw(run: RunFacts) -> Figures:
+def draw(run: RunFacts) -> RunCharts:
     """Every chart that the run has data for."""
     study = as_study([run])
+    numbers = compute(study)
     looks = strokes([arm.arm for arm in run.arms])
-    closer = (zoom_chart(study, looks), gap_chart(study, looks))
     mechanism = mechanism_chart(run)
-    return Figures(
-        training=[*training_charts(run), *(one for one in closer if one is not None)],
-        outcome=outcome_charts(run),
-        classes=class_charts(study, compute(study), looks),
+    return RunCharts(
+        training=curve_charts(study, looks),
+        outcome=outcome_charts(study, numbers, looks),
+        classes=class_charts(study, numbers, looks),
         mechanism=[] if mechanism is None else [mechanism],
     )
 
@@ -125,7 +123,7 @@ def _legend(run: RunFacts) -> list[tuple[str, Stroke]]:
     return [(named[arm], looks[arm]) for arm in names]
 
 
-def render(run: RunFacts, figures: Figures) -> str:
+def render(run: RunFacts, figures: RunCharts) -> str:
     """The report as HTML."""
     names = [arm.arm for arm in run.arms]
     named = words.roles(names, [reference.arm for reference in run.references])

@@ -11,7 +11,7 @@ from densedistill.distill.report import words
 from densedistill.distill.report.configurations import differing, exact, experiment, label, of_teaching, written
 from densedistill.distill.report.facts import ArmFacts, RunFacts
 from densedistill.distill.report.reading import read_run
-from densedistill.distill.report.study_facts import State, StudyArm, StudyFacts, TrialFacts
+from densedistill.distill.report.study_facts import State, StudyArmFacts, StudyFacts, TrialFacts
 from densedistill.distill.report.study_reading import references_of
 
 _MOST_NAMED = 4
@@ -135,12 +135,12 @@ def _repeated(first: RunFacts, second: RunFacts) -> bool:
     return first.seed == second.seed and bool(arms or not first.arms)
 
 
-def _arm(group: _Group, name: str, *, several: bool) -> StudyArm:
+def _arm(group: _Group, name: str, *, several: bool) -> StudyArmFacts:
     kind = words.parse_arm(name).kind
     role = {"teacher": "teacher", "scratch": "control"}.get(kind, "method")
     called = words.roles(group.arms)[name]
     first = next(arm for run in group.runs for arm in run.arms if arm.arm == name)
-    return StudyArm(
+    return StudyArmFacts(
         arm=_key(group, name, several=several),
         label=f"{called}, {group.label}" if several and group.label else called,
         role=role,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from densedistill.distill.report.configurations import SHORT, written
-from densedistill.distill.report.study_facts import StudyArm, StudyFacts
+from densedistill.distill.report.study_facts import StudyArmFacts, StudyFacts
 from densedistill.distill.report.study_numbers import ArmNumbers, Numbers
 
 
@@ -26,13 +26,13 @@ def numeric_axes(study: StudyFacts) -> list[str]:
     return [*declared, *derived]
 
 
-def place(arm: StudyArm, axis: str) -> object:
+def place(arm: StudyArmFacts, axis: str) -> object:
     """An arm's value on an axis; None where it has none, as a control that the axis does not touch."""
     value = arm.axes.get(axis)
     return arm.settings.get(axis) if value is None else value
 
 
-def number_at(arm: StudyArm, axis: str) -> float:
+def number_at(arm: StudyArmFacts, axis: str) -> float:
     """Its value where that is a number.
 
     Raises:
@@ -81,13 +81,13 @@ def _told(name: str, value: object) -> str:
     return called(name) if isinstance(value, dict) else f"{called(name)} {written(value)}"
 
 
-def _numeric(arms: Sequence[StudyArm], axis: str) -> bool:
+def _numeric(arms: Sequence[StudyArmFacts], axis: str) -> bool:
     found = [place(arm, axis) for arm in arms if place(arm, axis) is not None]
     numbers = [value for value in found if isinstance(value, int | float) and not isinstance(value, bool)]
     return len(numbers) == len(found) and len(set(numbers)) > 1
 
 
-def _free(arms: Sequence[StudyArm], name: str) -> bool:
+def _free(arms: Sequence[StudyArmFacts], name: str) -> bool:
     """Whether arms of one condition differ in it; what a condition fixes is told by the condition."""
     kinds: dict[str, set[str]] = {}
     for arm in arms:

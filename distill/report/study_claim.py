@@ -9,10 +9,10 @@ from densedistill.distill import wording
 from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_numbers import Judgement
 
-Finding = Literal["borne out", "contradicted", "not shown", "not tested"]
+Bearing = Literal["borne out", "contradicted", "not shown", "not tested"]
 
 
-def finding(study: StudyFacts, judged: Judgement) -> Finding | None:
+def bearing(study: StudyFacts, judged: Judgement) -> Bearing | None:
     """What came of the claim in one comparison or contrast; None where it says nothing of it.
 
     Borne out and contradicted are said of differences that the verdict itself claims, and of no others: a claim whose
@@ -29,7 +29,7 @@ def finding(study: StudyFacts, judged: Judgement) -> Finding | None:
 
 def marked(study: StudyFacts, judged: Judgement) -> str:
     """The verdict, and where the claim says something of this difference, what came of it."""
-    found = finding(study, judged)
+    found = bearing(study, judged)
     if found is None:
         return judged.verdict.text
     return f"{judged.verdict.text}. The claim says {study.expects[judged.name]}: {found}"
@@ -37,7 +37,7 @@ def marked(study: StudyFacts, judged: Judgement) -> str:
 
 def claim_sentence(study: StudyFacts, judged: Sequence[Judgement]) -> str:
     """What came of the claim in all; empty where it implies nothing of these arms."""
-    found = [(one, kind) for one in judged if (kind := finding(study, one)) is not None]
+    found = [(one, kind) for one in judged if (kind := bearing(study, one)) is not None]
     if not found:
         return ""
     if len(found) == 1:

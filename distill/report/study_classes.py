@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from densedistill.distill.report.drawing import INK, MUTED, Chart, Stroke, canvas, chart, line_style
 from densedistill.distill.report.study_curves import legend_of
-from densedistill.distill.report.study_facts import StudyArm, StudyFacts
+from densedistill.distill.report.study_facts import StudyArmFacts, StudyFacts
 from densedistill.distill.report.study_numbers import Numbers
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def class_charts(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke
     return [one for one in (*charts, _calibration(study, looks)) if one is not None]
 
 
-def class_changes(arm: StudyArm, control: StudyArm) -> dict[str, list[float]]:
+def class_changes(arm: StudyArmFacts, control: StudyArmFacts) -> dict[str, list[float]]:
     """Accuracy of `arm` minus that of `control` in points by class, one figure for each seed that both have."""
     theirs = {trial.seed: trial.figures.class_accuracy for trial in control.done}
     found: dict[str, list[float]] = {}
@@ -45,7 +45,7 @@ def class_changes(arm: StudyArm, control: StudyArm) -> dict[str, list[float]]:
     return found
 
 
-def _changes(arm: StudyArm, control: StudyArm) -> Chart | None:
+def _changes(arm: StudyArmFacts, control: StudyArmFacts) -> Chart | None:
     changes = class_changes(arm, control)
     if len(changes) < 2:
         return None
@@ -131,7 +131,7 @@ def _calibration(study: StudyFacts, looks: Mapping[str, Stroke]) -> Chart | None
     )
 
 
-def _pooled(arm: StudyArm) -> list[tuple[float, float]]:
+def _pooled(arm: StudyArmFacts) -> list[tuple[float, float]]:
     """(confidence, accuracy) of each bin with enough images, over all seeds."""
     trials = [trial.figures.calibration for trial in arm.done if trial.figures.calibration]
     found = []
@@ -143,7 +143,7 @@ def _pooled(arm: StudyArm) -> list[tuple[float, float]]:
     return found
 
 
-def _errors(arm: StudyArm) -> list[float]:
+def _errors(arm: StudyArmFacts) -> list[float]:
     """The calibration error of each seed, from its bins."""
     found = []
     for trial in arm.done:

@@ -10,9 +10,19 @@ from typing import TYPE_CHECKING
 
 from densedistill.distill import wording
 from densedistill.distill.report import words
-from densedistill.distill.report.drawing import INK, Chart, Legend, Stroke, canvas, chart, line_style, role_strokes
+from densedistill.distill.report.drawing import (
+    INK,
+    Chart,
+    Legend,
+    Stroke,
+    canvas,
+    chart,
+    line_style,
+    role_strokes,
+    slug,
+)
 from densedistill.distill.report.facts import EpochFacts, RunFacts
-from densedistill.distill.report.study_facts import StudyArm, StudyFacts
+from densedistill.distill.report.study_facts import StudyArmFacts, StudyFacts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,6 +59,7 @@ def curve_charts(study: StudyFacts, looks: Mapping[str, Stroke]) -> list[Chart]:
             note="Arms with a teacher add its terms: compare shapes here, not heights.",
         ),
         gap_chart(study, looks),
+        *(_term(study, looks, name) for name in _term_names(study)),
         _curves(study, looks, "curve-learning-rate", "Learning rate", "learning rate", lambda line: line.learning_rate),
     ]
     return [one for one in charts if one is not None]
@@ -93,7 +104,7 @@ def legend_of(study: StudyFacts, looks: Mapping[str, Stroke], arms: Sequence[str
     return tuple((study.named(arm).label, looks[arm]) for arm in arms)
 
 
-def courses(arm: StudyArm, read: Read) -> Course:
+def courses(arm: StudyArmFacts, read: Read) -> Course:
     """A figure of every trial that was trained, by epoch."""
     found: dict[int, list[float]] = {}
     for trial in arm.trials:
@@ -121,6 +132,23 @@ def task_term(study: StudyFacts) -> tuple[str, float] | None:
     return found.pop() if len(found) == 1 and ("", 0.0) not in found else None
 
 
+def _term_names(study: StudyFacts) -> list[str]:
+    runs = (run for run, _ in _trained(study.arms))
+    return list(dict.fromkeys(name for run in runs for line in run.epochs for name in line.losses))
+
+
+def _term(study: StudyFacts, looks: Mapping[str, Stroke], name: str) -> Chart | None:
+    return _curves(
+        study,
+        looks,
+        f"curve-term-{slug(name)}",
+        f"Loss term: {words.label(name)}",
+        "loss, unweighted",
+        lambda line: line.losses.get(name),
+        loss=True,
+    )
+
+
 def _curves(
     study: StudyFacts,
     looks: Mapping[str, Stroke],
@@ -145,7 +173,7 @@ def _curves(
             _draw(axes, series[arm], look)
             _mark_stop(axes, study.named(arm), series[arm], look)
         if steep:
-            axes.set_yscale("log")
+            _log_scale(axes)
         _label(axes, "" if axes is not drawn[0] else f"{axis}, log scale" if steep else axis)
         axes.set_title(panel.title, fontsize=9)
     return chart(
@@ -223,7 +251,7 @@ def gap_chart(study: StudyFacts, looks: Mapping[str, Stroke]) -> Chart | None:
     )
 
 
-def _own_course(arm: StudyArm, task: tuple[str, float] | None) -> Course:
+def _own_course(arm: StudyArmFacts, task: tuple[str, float] | None) -> Course:
     """The training loss by epoch that compares with the validation loss: without a teacher's terms.
 
     It is the whole loss of an arm without a teacher, and the task's term of one with a teacher.
@@ -237,7 +265,7 @@ def _own_course(arm: StudyArm, task: tuple[str, float] | None) -> Course:
     return courses(arm, read)
 
 
-def _trained(arms: Sequence[StudyArm]) -> list[tuple[RunFacts, str]]:
+def _trained(arms: Sequence[StudyArmFacts]) -> list[tuple[RunFacts, str]]:
     return [(trial.run, trial.figures.arm) for arm in arms for trial in arm.trials if trial.run is not None]
 
 
@@ -258,7 +286,7 @@ def _draw(axes: Axes, course: Course, stroke: Stroke) -> None:
     )
 
 
-def _mark_stop(axes: Axes, arm: StudyArm, course: Course, stroke: Stroke) -> None:
+def _mark_stop(axes: Axes, arm: StudyArmFacts, course: Course, stroke: Stroke) -> None:
     """A cross where a trial was stopped early, since its curve then ends for another reason than the others'."""
     for trial in arm.trials:
         lines = () if trial.run is None else trial.run.lines_of(trial.figures.arm)
@@ -266,6 +294,16 @@ def _mark_stop(axes: Axes, arm: StudyArm, course: Course, stroke: Stroke) -> Non
             end = lines[-1].epoch
             if end in course:
                 axes.plot([end], [statistics.fmean(course[end])], "X", color=stroke.colour, markersize=9)
+
+
+def _log_scale(axes: Axes) -> None:
+    """Decades alone may leave an axis with a single figure on it."""
+    from matplotlib.ticker import LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
 
 
 def _label(axes: Axes, axis: str) -> None:

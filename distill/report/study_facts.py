@@ -27,7 +27,7 @@ class TrialFacts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StudyArm:
+class StudyArmFacts:
     """One arm of a study."""
 
     arm: str
@@ -96,7 +96,7 @@ class StudyFacts:
     """What runs chose their epochs by, on validation; a study may be judged by another figure."""
     data: DataFacts
     axes: Mapping[str, tuple[object, ...]]
-    arms: tuple[StudyArm, ...]
+    arms: tuple[StudyArmFacts, ...]
     pairs: tuple[tuple[str, str], ...]
     """(arm, its control) for every comparison that the question names."""
     contrasts: tuple[ContrastFacts, ...] = ()
@@ -108,7 +108,7 @@ class StudyFacts:
     command: tuple[str, ...]
     environment: Mapping[str, str]
 
-    def named(self, arm: str) -> StudyArm:
+    def named(self, arm: str) -> StudyArmFacts:
         """The arm of that name.
 
         Raises:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from densedistill.distill.report import words
 from densedistill.distill.report.facts import ArmFacts
-from densedistill.distill.report.study_facts import ContrastFacts, StudyArm, StudyFacts, TrialFacts
+from densedistill.distill.report.study_facts import ContrastFacts, StudyArmFacts, StudyFacts, TrialFacts
 from densedistill.distill.statistics import (
     Comparison,
     Spread,
@@ -25,7 +25,7 @@ from densedistill.distill.statistics import (
 class ArmNumbers:
     """An arm over the seeds that are done."""
 
-    arm: StudyArm
+    arm: StudyArmFacts
     figures: dict[int, float]
     """The figure that arms are compared by, by seed."""
     compared: Spread | None
@@ -61,8 +61,8 @@ class Judgement:
 class Judged(Judgement):
     """An arm against its control."""
 
-    arm: StudyArm
-    control: StudyArm
+    arm: StudyArmFacts
+    control: StudyArmFacts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,7 +121,7 @@ def maybe(values: Iterable[float | None]) -> Spread | None:
     return spread(known) if known else None
 
 
-def teacher_figure(study: StudyFacts, arm: StudyArm, trial: TrialFacts) -> float | None:
+def teacher_figure(study: StudyFacts, arm: StudyArmFacts, trial: TrialFacts) -> float | None:
     """The test figure of what taught one trial: an arm of its own run, or where that is gone the shared teacher."""
     arms = () if trial.run is None else trial.run.arms
     own = next((other.test for other in arms if other.arm == trial.figures.teacher), None)
@@ -134,17 +134,17 @@ def teacher_figure(study: StudyFacts, arm: StudyArm, trial: TrialFacts) -> float
     return None if shared is None or chained else shared.figures.test
 
 
-def is_taught(arm: StudyArm) -> bool:
+def is_taught(arm: StudyArmFacts) -> bool:
     """Whether the arm learns from a teacher."""
     return bool(arm.teacher) or any(trial.figures.teacher for trial in arm.trials)
 
 
-def _by_seed(arm: StudyArm, read: Callable[[ArmFacts], float | None]) -> dict[int, float]:
+def _by_seed(arm: StudyArmFacts, read: Callable[[ArmFacts], float | None]) -> dict[int, float]:
     found = {trial.seed: read(trial.figures) for trial in arm.done}
     return {seed: value for seed, value in found.items() if value is not None and math.isfinite(value)}
 
 
-def _numbers(study: StudyFacts, arm: StudyArm, figures: dict[str, dict[int, float]]) -> ArmNumbers:
+def _numbers(study: StudyFacts, arm: StudyArmFacts, figures: dict[str, dict[int, float]]) -> ArmNumbers:
     teachers = [teacher_figure(study, arm, trial) for trial in arm.done]
     kept = [
         trial.figures.test / teacher if trial.figures.test is not None and teacher else trial.figures.retention
@@ -164,7 +164,7 @@ def _numbers(study: StudyFacts, arm: StudyArm, figures: dict[str, dict[int, floa
     )
 
 
-def _gap_closed(study: StudyFacts, arm: StudyArm, own: Spread | None, teacher: Spread | None) -> float | None:
+def _gap_closed(study: StudyFacts, arm: StudyArmFacts, own: Spread | None, teacher: Spread | None) -> float | None:
     control = next((against for name, against in study.pairs if name == arm.arm), None)
     if control is None or own is None or teacher is None or is_taught(study.named(control)):
         return None

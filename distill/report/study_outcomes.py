@@ -11,7 +11,7 @@ from densedistill.distill.report.drawing import INK, MUTED, Chart, Stroke, canva
 from densedistill.distill.report.generations import generations_chart, parameters
 from densedistill.distill.report.study_curves import legend_of
 from densedistill.distill.report.study_facts import StudyFacts
-from densedistill.distill.report.study_numbers import ArmNumbers, Judgement, Numbers
+from densedistill.distill.report.study_numbers import ArmNumbers, Judged, Judgement, Numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +20,7 @@ _CLAIMED = {"better": "#007a58", "worse": "#b34700"}
 _COSTS = {"parameters": "size", "milliseconds for one image": "latency"}
 _LONGEST = 34
 _FROM_ZERO_BELOW = 0.5
+_MOST_ARROWS = 4
 
 
 def outcome_charts(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -> list[Chart]:
@@ -60,7 +61,8 @@ def _arms(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -> C
             alpha=1 if hollow else 0.55,
             linewidth=1.4,
         )
-        axes.plot(values, [place] * len(values), "o", color=stroke.colour, markersize=4.5, markeredgecolor="white")
+        if len(values) > 1:
+            axes.plot(values, [place] * len(values), "o", color=stroke.colour, markersize=4.5, markeredgecolor="white")
         axes.text(max(values), place, f"  {wording.figure(mean, study.metric.unit, bare=True)}", va="center", color=INK)
     _named_rows(axes, places, [label for label, _, _ in rows])
     axes.margins(x=0.14)
@@ -70,12 +72,13 @@ def _arms(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -> C
         f"{row[0]} {wording.figure(mean, study.metric.unit)}" for row, mean in zip(rows, means, strict=True)
     )
     cut = " The axis does not begin at 0." if start else ""
+    seeds = "Bars are means, dots are seeds." if any(len(values) > 1 for _, values, _ in rows) else "One seed each."
     return chart(
         "arms",
         f"{words.title(study.metric.name)} of all arms",
         figure,
         f"{words.title(study.metric.name)}: {told}.",
-        note=f"Measured on {numbers.where}. Bars are means, dots are seeds; hollow bars are controls.{cut}",
+        note=f"Measured on {numbers.where}. {seeds} Hollow bars are controls.{cut}",
     )
 
 
@@ -109,6 +112,8 @@ def _differences(study: StudyFacts, numbers: Numbers) -> Chart | None:
         note=(
             "Diamonds are mean differences, dots are seeds, lines are 95 % t intervals without correction. Coloured "
             "are the differences that may be claimed after correcting for all of them."
+            if any(len(one.comparison.differences) > 1 for one in shown)
+            else "Of one seed each: nothing tells these differences from chance."
         ),
     )
 
@@ -121,7 +126,8 @@ def _difference(axes: Axes, place: int, one: Judgement) -> None:
             [found.deciding.interval.low, found.deciding.interval.high], [place, place], color=colour, linewidth=2
         )
     values = list(found.differences.values())
-    axes.plot(values, [place + 0.18] * len(values), "o", color=colour, markersize=3.5, alpha=0.6)
+    if len(values) > 1:
+        axes.plot(values, [place + 0.18] * len(values), "o", color=colour, markersize=3.5, alpha=0.6)
     axes.plot([found.mean or 0.0], [place], "D", color=colour, markersize=6.5, markeredgecolor="white")
 
 
@@ -152,6 +158,7 @@ def _retention(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke])
             color=stroke.colour if hollow or not roomy else "white",
         )
     axes.axvline(100, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
+    seeds = ", mean and standard deviation over seeds" if any(each.std is not None for _, each in kept) else ""
     axes.set_xlim(0, 105 * max(1.0, *(retention.mean for _, retention in kept)))
     _named_rows(axes, places, [one.arm.label for one, _ in kept])
     axes.set_xlabel(f"{words.label(study.metric.name)} of the teacher kept (%)")
@@ -161,10 +168,7 @@ def _retention(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke])
         "Retention",
         figure,
         f"Retention: {told}.",
-        note=(
-            "An arm's figure divided by its teacher's, mean and standard deviation over seeds; the dashed line is the "
-            "teacher."
-        ),
+        note=(f"An arm's figure divided by its teacher's{seeds}; the dashed line is the teacher."),
     )
 
 
@@ -179,20 +183,41 @@ def _by_cost(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -
         return None
     figure, drawn = canvas(columns=len(panels), sharey=True)
     for axes, (axis, placed) in zip(drawn, panels, strict=True):
+        _gains(axes, numbers, placed)
         for one, x in placed:
             _point(axes, x, one, looks[one.arm.arm])
         _spread_axis(axes, [x for _, x in placed], axis)
         axes.margins(x=0.12, y=0.14)
     drawn[0].set_ylabel(words.in_unit(study.metric.name, study.metric.unit))
+    arrows = ", an arrow leads from each to what it is compared with" if _gains_of(numbers) else ""
+    latency = " Latency: plain PyTorch on the run's device." if panels[-1][1] is timed else ""
     shown = [one.arm.arm for one in numbers.arms if any(one is other for _, placed in panels for other, _ in placed)]
     return chart(
         "size-latency",
         f"{words.title(study.metric.name)} by {' and '.join(_COSTS[axis] for axis, _ in panels)}",
         figure,
         f"{words.label(study.metric.name)} of {len(shown)} arms against their parameters and the time for one image.",
-        note=f"Measured on {numbers.where}; open circles are controls. Latency: plain PyTorch on the run's device.",
+        note=f"Measured on {numbers.where}; open circles are controls{arrows}.{latency}",
         legend=legend_of(study, looks, shown),
     )
+
+
+def _gains_of(numbers: Numbers) -> Sequence[Judged]:
+    """The comparisons that are drawn as arrows; none where they would be a thicket."""
+    return numbers.judged if len(numbers.judged) <= _MOST_ARROWS else ()
+
+
+def _gains(axes: Axes, numbers: Numbers, placed: Sequence[tuple[ArmNumbers, float]]) -> None:
+    """An arrow from each control to the arm that is compared with it."""
+    at = {one.arm.arm: (x, one.compared.mean) for one, x in placed if one.compared is not None}
+    for judged in _gains_of(numbers):
+        if judged.arm.arm in at and judged.control.arm in at:
+            axes.annotate(
+                "",
+                xy=at[judged.arm.arm],
+                xytext=at[judged.control.arm],
+                arrowprops={"arrowstyle": "->", "color": MUTED, "shrinkA": 5, "shrinkB": 5},
+            )
 
 
 def _point(axes: Axes, x: float, one: ArmNumbers, stroke: Stroke) -> None:

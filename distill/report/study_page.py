@@ -21,7 +21,7 @@ from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_grids import grid_charts
 from densedistill.distill.report.study_numbers import Numbers, compute
 from densedistill.distill.report.study_outcomes import outcome_charts
-from densedistill.distill.report.study_reading import read_study
+from densedistill.distill.report.study_reading import read_study_facts
 from densedistill.distill.report.study_samples import study_panels
 from densedistill.distill.report.study_tables import study_sheets
 from densedistill.distill.report.study_words import answer, contradictions_of, notices_of
@@ -43,7 +43,7 @@ def write_study_report(folder: Path) -> Path:
     Raises:
         RequestError: `folder` holds no study, or one of its files cannot be read.
     """
-    return write_comparison(read_study(folder), folder / "report.html")
+    return write_comparison(read_study_facts(folder), folder / "report.html")
 
 
 def write_comparison(study: StudyFacts, target: Path) -> Path:

@@ -24,7 +24,7 @@ from densedistill.distill.report.shared_teachers import merged
 from densedistill.distill.report.study_facts import (
     ContrastFacts,
     State,
-    StudyArm,
+    StudyArmFacts,
     StudyFacts,
     TeacherFacts,
     TrialFacts,
@@ -39,7 +39,7 @@ def is_study(folder: Path) -> bool:
     return (folder / "study.json").is_file()
 
 
-def read_study(folder: Path) -> StudyFacts:
+def read_study_facts(folder: Path) -> StudyFacts:
     """Read a study's folder, finished or not; trials whose run folders are gone keep the figures of `study.json`.
 
     Raises:
@@ -110,9 +110,9 @@ def find_arm(run: RunFacts | None, arm: str) -> ArmFacts | None:
     return None if run is None else next((one for one in run.arms if one.arm == arm), None)
 
 
-def _arm(folder: Path, entry: Mapping[str, Any], metric: str) -> StudyArm:
+def _arm(folder: Path, entry: Mapping[str, Any], metric: str) -> StudyArmFacts:
     name = text(entry.get("arm"))
-    return StudyArm(
+    return StudyArmFacts(
         arm=name,
         label=text(entry.get("label")) or name,
         role=text(entry.get("role")) or "method",
@@ -171,7 +171,7 @@ def _judged_by(metric: str, arm: ArmFacts) -> ArmFacts:
     return arm if test == arm.test else replace(arm, test=test, retention=None, gap_closed=None)
 
 
-def _selected_by(arms: Iterable[StudyArm]) -> MetricFacts | None:
+def _selected_by(arms: Iterable[StudyArmFacts]) -> MetricFacts | None:
     """The metric of the runs, by which they chose their epochs; None where no run is there."""
     return next((trial.run.metric for arm in arms for trial in arm.trials if trial.run is not None), None)
 
@@ -207,5 +207,5 @@ def _contrasts(listed: Sequence[Mapping[str, Any]], names: set[str]) -> tuple[Co
     return tuple(found)
 
 
-def _ended(arm: StudyArm) -> bool:
+def _ended(arm: StudyArmFacts) -> bool:
     return all(trial.state in ("done", "failed", "pruned") for trial in arm.trials)

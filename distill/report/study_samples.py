@@ -8,7 +8,7 @@ from pathlib import Path
 
 from densedistill.distill.report.panels import Cell, Panels, Row, read_columns
 from densedistill.distill.report.shared_teachers import teacher_labels
-from densedistill.distill.report.study_facts import StudyArm, StudyFacts, TrialFacts
+from densedistill.distill.report.study_facts import StudyArmFacts, StudyFacts, TrialFacts
 from densedistill.distill.report.study_numbers import Numbers
 
 _ARMS_SHOWN = 6
@@ -66,7 +66,7 @@ def study_panels(study: StudyFacts, numbers: Numbers) -> Panels | None:
     return Panels(columns=("input", "truth", *columns), rows=rows)
 
 
-def _teachers(study: StudyFacts, arms: Sequence[StudyArm]) -> list[_Source]:
+def _teachers(study: StudyFacts, arms: Sequence[StudyArmFacts]) -> list[_Source]:
     """Each shared teacher of `arms`, from its own run or else from one that learned from it."""
     labels = teacher_labels(study)
     own = {one.key: one.run for one in study.teachers}
@@ -79,7 +79,7 @@ def _teachers(study: StudyFacts, arms: Sequence[StudyArm]) -> list[_Source]:
     return found
 
 
-def _chosen(study: StudyFacts, numbers: Numbers) -> list[StudyArm]:
+def _chosen(study: StudyFacts, numbers: Numbers) -> list[StudyArmFacts]:
     """At most a handful of arms, in the study's order."""
     arms = [arm for arm in study.arms if arm.role != "search"]
     if len(arms) <= _ARMS_SHOWN:
@@ -95,5 +95,5 @@ def _chosen(study: StudyFacts, numbers: Numbers) -> list[StudyArm]:
     return [arm for arm in study.arms if arm.arm in kept]
 
 
-def _shown(arm: StudyArm) -> TrialFacts | None:
+def _shown(arm: StudyArmFacts) -> TrialFacts | None:
     return next((trial for trial in arm.done if trial.run is not None), None)

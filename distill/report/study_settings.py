@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from densedistill.distill import wording
 from densedistill.distill.report.configurations import differing, experiment, of_teaching, written
 from densedistill.distill.report.sheets import Cell, Sheet
-from densedistill.distill.report.study_facts import StudyArm, StudyFacts
+from densedistill.distill.report.study_facts import StudyArmFacts, StudyFacts
 from densedistill.distill.report.study_numbers import is_taught
 
 
@@ -34,7 +34,7 @@ def settings_sheet(study: StudyFacts) -> Sheet | None:
     )
 
 
-def _config(study: StudyFacts, arm: StudyArm) -> Mapping[str, object]:
+def _config(study: StudyFacts, arm: StudyArmFacts) -> Mapping[str, object]:
     """The resolved configuration of an arm's first run, as far as it concerns the arm; without a run, the settings that
     the study names.
 
@@ -50,6 +50,6 @@ def _config(study: StudyFacts, arm: StudyArm) -> Mapping[str, object]:
     return config
 
 
-def _learns_alone(arm: StudyArm) -> bool:
+def _learns_alone(arm: StudyArmFacts) -> bool:
     """Whether it is a student without a teacher."""
     return arm.role != "teacher" and not is_taught(arm)

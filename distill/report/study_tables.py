@@ -9,7 +9,7 @@ from densedistill.distill.report import words
 from densedistill.distill.report.comparison_table import comparisons_sheet, contrasts_sheet
 from densedistill.distill.report.facts import ArmFacts
 from densedistill.distill.report.sheets import Cell, Sheet, cell, spread_cell
-from densedistill.distill.report.study_facts import StudyArm, StudyFacts, TeacherFacts
+from densedistill.distill.report.study_facts import StudyArmFacts, StudyFacts, TeacherFacts
 from densedistill.distill.report.study_numbers import ArmNumbers, Numbers, over_seeds
 from densedistill.distill.report.study_settings import settings_sheet
 from densedistill.distill.statistics import Spread
@@ -208,9 +208,9 @@ def _facts(study: StudyFacts) -> Sequence[ArmFacts]:
     return [trial.figures for arm in study.arms for trial in arm.done]
 
 
-def _metric(arm: StudyArm, test: str, name: str) -> Spread | None:
+def _metric(arm: StudyArmFacts, test: str, name: str) -> Spread | None:
     return over_seeds(arm.done, lambda facts: facts.tests.get(test, {}).get(name))
 
 
-def _fidelity(arm: StudyArm, name: str) -> Spread | None:
+def _fidelity(arm: StudyArmFacts, name: str) -> Spread | None:
     return over_seeds(arm.done, lambda facts: facts.fidelity.get(name))

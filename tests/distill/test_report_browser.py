@@ -15,7 +15,7 @@ import pytest
 from densedistill.distill.report import write_report
 from densedistill.distill.report.study_numbers import compute
 from densedistill.distill.report.study_page import render_study
-from densedistill.distill.report.study_reading import read_study
+from densedistill.distill.report.study_reading import read_study_facts
 from densedistill.distill.report.study_samples import study_panels
 from densedistill.distill.report.study_tables import study_sheets
 
@@ -54,7 +54,7 @@ def probed(page: str, folder: Path, widths: Sequence[int], answer: str) -> dict[
 
 def study_page(folder: Path) -> str:
     """A study's page without its charts, which take seconds to draw."""
-    study = read_study(folder)
+    study = read_study_facts(folder)
     numbers = compute(study)
     return render_study(study, numbers, [], study_sheets(study, numbers), study_panels(study, numbers))
 

@@ -10,6 +10,7 @@ import pytest
 
 from densedistill.distill.report.drawing import add_legend, as_svg, role_strokes
 from densedistill.distill.report.mechanism import mechanism_chart
+from densedistill.distill.report.page import draw
 from densedistill.distill.report.reading import read_run
 from densedistill.distill.report.run_groups import read_runs
 from densedistill.distill.report.study_classes import class_changes, class_charts
@@ -78,6 +79,28 @@ def test_without_conditions_or_with_many_there_is_one_frame(pairs: StudyFacts) -
 def test_short_trainings_have_no_zoom(fake: ModuleType, tmp_path: Path) -> None:
     study = read_runs([fake.write_pair(tmp_path / "a", 71.0, 70.0, epochs=4)])
     assert "curve-last-epochs" not in {one.name for one in curve_charts(study, looks(study))}
+
+
+def test_every_loss_term_has_its_curve_with_ticks_to_read_a_log_axis_by(pairs: StudyFacts) -> None:
+    drawn = {one.name: one for one in curve_charts(pairs, looks(pairs))}
+    assert "student (scratch) ends at" in drawn["curve-term-ce"].alternative
+    assert "scratch" not in drawn["curve-term-kd"].alternative
+    (axes,) = drawn["curve-term-kd"].figure.axes
+    low, high = axes.get_ylim()
+    ticks = [tick for tick in axes.get_yticks() if low <= tick <= high]
+    assert axes.get_yscale() == "log"
+    assert len(ticks) >= 4
+
+
+def test_one_run_is_drawn_as_a_study_is(fake: ModuleType, tmp_path: Path) -> None:
+    stopped = fake.arm_record("gen_02", 71.0, teacher="gen_01", notes=["early stopping: no gain for 3 epochs"])
+    records = [fake.arm_record("gen_01", 80.0, params=10_000_000), stopped, fake.arm_record("gen_02_scratch", 70.0)]
+    run = read_run(fake.write_run(tmp_path / "run", records))
+    drawn = {one.name: one for one in draw(run).all}
+    assert {"curve-metric", "curve-term-kd", "generalisation-gap", "arms", "retention", "size-latency"} <= set(drawn)
+    assert "stopped early" in drawn["curve-metric"].note
+    assert "over seeds" not in " ".join(one.note for one in drawn.values())
+    assert "an arrow leads" in drawn["size-latency"].note
 
 
 def test_changes_by_class_are_paired_by_seed(pairs: StudyFacts) -> None:

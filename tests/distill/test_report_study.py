@@ -18,7 +18,7 @@ from densedistill.distill.report import write_study_report
 from densedistill.distill.report.study_markdown import study_markdown
 from densedistill.distill.report.study_numbers import compute
 from densedistill.distill.report.study_page import render_study
-from densedistill.distill.report.study_reading import read_study
+from densedistill.distill.report.study_reading import read_study_facts
 from densedistill.distill.report.study_samples import study_panels
 from densedistill.distill.report.study_settings import settings_sheet
 from densedistill.distill.report.study_tables import study_sheets
@@ -39,7 +39,7 @@ def two_arms(fake: ModuleType, folder: Path, student: tuple[float | None, ...] =
 
 def written(folder: Path) -> str:
     """A study's page without its charts, which take seconds to draw."""
-    study = read_study(folder)
+    study = read_study_facts(folder)
     numbers = compute(study)
     return render_study(study, numbers, [], study_sheets(study, numbers), study_panels(study, numbers))
 
@@ -75,7 +75,7 @@ def test_the_first_line_names_the_arms_that_differ(fake: ModuleType, tmp_path: P
     turned = [one | {"seed": (one["seed"] + 1) % 3} for one in listed["arms"][0]["trials"]]
     listed["arms"].append(method | {"arm": "same", "label": "no teacher", "trials": turned})
     (folder / "study.json").write_text(json.dumps(listed))
-    study = read_study(folder)
+    study = read_study_facts(folder)
     told = answer(study, compute(study))
     assert told.headline.startswith(
         "KD (+4.93), soft copy 0 (+4.93), soft copy 1 (+4.93) and soft copy 2 (+4.93 points) gain on scratch; 2 more "
@@ -94,13 +94,13 @@ def test_a_first_line_without_a_difference_says_so(fake: ModuleType, tmp_path: P
     listed = json.loads((folder / "study.json").read_text())
     listed["arms"].append(listed["arms"][1] | {"arm": "again", "label": "soft maps"})
     (folder / "study.json").write_text(json.dumps(listed))
-    study = read_study(folder)
+    study = read_study_facts(folder)
     told = answer(study, compute(study)).headline
     assert told.startswith("In none of 2 comparisons with scratch is a difference shown. The highest")
 
 
 def test_numbers_are_those_of_the_trials(fake: ModuleType, tmp_path: Path) -> None:
-    study = read_study(two_arms(fake, tmp_path))
+    study = read_study_facts(two_arms(fake, tmp_path))
     numbers = compute(study)
     student = numbers.of("kd")
     assert student.test is not None
@@ -117,7 +117,7 @@ def test_trials_without_a_result_count_nowhere_and_are_shown(fake: ModuleType, t
     listed = json.loads((folder / "study.json").read_text())
     listed["arms"][1]["trials"][2] |= {"state": "failed", "error": "loss is nan at step 12", "retries": 1, "val": 99.0}
     (folder / "study.json").write_text(json.dumps(listed))
-    found = compute(read_study(folder)).of("kd")
+    found = compute(read_study_facts(folder)).of("kd")
     assert found.compared is not None
     assert found.compared.count == 2
     text = plain(written(folder))
@@ -156,7 +156,7 @@ def test_a_study_with_a_metric_of_its_own_is_judged_by_it(fake: ModuleType, tmp_
         role, against = ("method", "scratch") if taught else ("control", None)
         arms.append({"arm": name, "label": name, "role": role, "against": against, "trials": trials})
     metric = {"name": "ods", "unit": "", "higher_is_better": True}
-    study = read_study(fake.write_study(tmp_path, arms, metric=metric, teachers=[]))
+    study = read_study_facts(fake.write_study(tmp_path, arms, metric=metric, teachers=[]))
     numbers = compute(study)
     [judged] = numbers.judged
     assert judged.comparison.mean == pytest.approx(0.11)
@@ -181,7 +181,7 @@ def test_a_third_generation_is_measured_by_the_second(fake: ModuleType, tmp_path
     ]
     fake.write_run(tmp_path / entry["run"], records)
     arm = {"arm": "chain", "label": "chain", "role": "method", "against": None, "teacher": "t1", "trials": [entry]}
-    study = read_study(fake.write_study(tmp_path, [arm]))
+    study = read_study_facts(fake.write_study(tmp_path, [arm]))
     retention = compute(study).of("chain").retention
     assert retention is not None
     assert retention.mean == pytest.approx(65 / 70)
@@ -204,7 +204,7 @@ def test_what_came_of_the_claim(
 
 
 def test_a_claim_of_several_arms_is_counted(grid: Path) -> None:
-    study = read_study(grid)
+    study = read_study_facts(grid)
     arms = [one.arm for one in study.arms if one.role == "method"]
     told = answer(dataclasses.replace(study, expects=dict.fromkeys(arms, "worse")), compute(study))
     outcomes = [outcome for _, _, outcome in told.lines]
@@ -241,7 +241,7 @@ def factors(fake: ModuleType, folder: Path, seeds: int = 3, **changes: Any) -> P
 
 
 def test_a_contrast_is_tested_and_told_beside_the_comparisons(fake: ModuleType, tmp_path: Path) -> None:
-    study = read_study(factors(fake, tmp_path))
+    study = read_study_facts(factors(fake, tmp_path))
     numbers = compute(study)
     [found] = numbers.contrasts
     theirs = stats.ttest_rel(GAINS["strong"], GAINS["weak"])
@@ -275,14 +275,14 @@ def test_contrasts_have_a_table_on_the_page_and_beside_it(fake: ModuleType, tmp_
     page = (folder / "report.html").read_text(encoding="utf-8")
     assert page.index("<h2>Comparisons</h2>") < page.index("<h2>Contrasts</h2>") < page.index("<h2>Outcome</h2>")
     assert "corrected for all comparisons and contrasts" in plain(page)
-    assert "| harm, strong minus weak | DKD (strong) " in study_markdown(read_study(folder))
+    assert "| harm, strong minus weak | DKD (strong) " in study_markdown(read_study_facts(folder))
 
 
 def test_a_contrast_of_one_seed_or_without_its_arms(fake: ModuleType, tmp_path: Path) -> None:
     text = plain(written(factors(fake, tmp_path / "one", seeds=1)))
     assert "no test is computed: one seed (+3.00 points over DKD (weak) \N{MINUS SIGN} KD (weak))" in text
     assert "is not tested here" in text
-    gone = read_study(factors(fake, tmp_path / "gone", contrasts=[{**CONTRAST, "of": ["strong-dkd", "nobody"]}]))
+    gone = read_study_facts(factors(fake, tmp_path / "gone", contrasts=[{**CONTRAST, "of": ["strong-dkd", "nobody"]}]))
     assert gone.contrasts == ()
 
 
@@ -319,7 +319,7 @@ def test_a_grid_is_a_heat_map_with_its_claims(grid: Path) -> None:
     ):
         assert f"<figcaption>{title}</figcaption>" in page
     text = plain(page)
-    judged = {one.arm.arm: one.verdict.outcome for one in compute(read_study(grid)).judged}
+    judged = {one.arm.arm: one.verdict.outcome for one in compute(read_study_facts(grid)).judged}
     assert judged["kd-20-0.9"] == "better"
     assert judged["kd-1-0.1"] == "none"
     assert text.count(": no difference shown: ") == sum(outcome == "none" for outcome in judged.values())
@@ -344,7 +344,7 @@ def test_the_same_figures_and_tables_lie_beside_it(grid: Path) -> None:
     with (grid / "report_files" / "tables" / "comparisons.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4
-    judged = {one.arm.label: one for one in compute(read_study(grid)).judged}
+    judged = {one.arm.label: one for one in compute(read_study_facts(grid)).judged}
     for row in rows:
         paired = judged[row["arm"]].comparison.paired
         assert paired is not None
@@ -372,7 +372,7 @@ def test_samples_show_every_arm_s_confidence(fake: ModuleType, tmp_path: Path) -
 def test_samples_show_each_teacher_before_the_arms(fake: ModuleType, tmp_path: Path) -> None:
     folder = two_arms(fake, tmp_path)
     fake.write_run(folder / "teachers" / "t1", [fake.arm_record("gen_01", 80.0, network="net/big")])
-    study = read_study(folder)
+    study = read_study_facts(folder)
     panels = study_panels(study, compute(study))
     assert panels is not None
     assert panels.columns == ("input", "truth", "teacher net/big", "scratch", "KD")
@@ -388,7 +388,7 @@ def test_of_many_arms_samples_show_those_that_are_compared_with_nothing_and_the_
     listed["arms"].append(control | {"arm": "weak", "label": "weak", "against": "scratch"})
     listed["arms"] += [method | {"arm": f"kd-{place}", "label": f"KD {place}"} for place in range(6)]
     (folder / "study.json").write_text(json.dumps(listed))
-    study = read_study(folder)
+    study = read_study_facts(folder)
     panels = study_panels(study, compute(study))
     assert panels is not None
     assert panels.columns == ("input", "truth", "scratch", "KD", "KD 0", "KD 1", "KD 2", "KD 3")
@@ -406,7 +406,7 @@ def test_a_teacher_that_is_loaded_twice_is_one(
     for place, key in enumerate(("t1", "t2")):
         config = {"teacher_weights": file, "networks": [{"name": "net/big"}], "data": {"augmentation": place}}
         fake.write_run(folder / "teachers" / key, [fake.arm_record("gen_01", 80.0)], config=config)
-    study = read_study(folder)
+    study = read_study_facts(folder)
     assert [one.key for one in study.teachers] == kept
     assert study.named("again").teacher == kept[-1]
 
@@ -431,7 +431,7 @@ def test_notices_that_differ_in_figures_alone_are_one(fake: ModuleType, tmp_path
         listed = json.loads(result.read_text())
         listed["arms"][0]["notices"] = [{"kind": "early_stop", "text": told.format(share), "epoch": 9}]
         result.write_text(json.dumps(listed))
-    assert notices_of(read_study(folder)) == [("scratch; KD (3 trials)", told.format("8.5 to 63"))]
+    assert notices_of(read_study_facts(folder)) == [("scratch; KD (3 trials)", told.format("8.5 to 63"))]
 
 
 def test_differences_of_the_configurations(fake: ModuleType, tmp_path: Path) -> None:
@@ -459,7 +459,7 @@ def test_teachers_stand_where_they_teach(fake: ModuleType, tmp_path: Path) -> No
             "networks": [{"name": network}, {"name": "s"}],
         }
         (folder / "runs" / arm / "seed-0" / "config.yaml").write_text(json.dumps(told | {"teacher_weights": None}))
-    sheet = settings_sheet(read_study(folder))
+    sheet = settings_sheet(read_study_facts(folder))
     assert sheet is not None
     assert sheet.heads == ("field", "scratch", "KD", "again")
     assert {row[0].shown: tuple(cell.shown for cell in row[1:]) for row in sheet.rows} == {
@@ -492,12 +492,12 @@ def test_only_figures_of_the_claim_s_document_stand_beside_a_study(fake: ModuleT
     for source, kept in claims.items():
         study = json.loads((folder / "study.json").read_text()) | {"claim": {"text": "x", "source": source}}
         (folder / "study.json").write_text(json.dumps(study))
-        assert tuple(one.source for one in read_study(folder).references) == kept
-        assert ("Reference 003" in " ".join(contradictions_of(read_study(folder)))) == (sources[0] in kept)
+        assert tuple(one.source for one in read_study_facts(folder).references) == kept
+        assert ("Reference 003" in " ".join(contradictions_of(read_study_facts(folder)))) == (sources[0] in kept)
 
 
 def test_markdown_is_ready_to_commit(grid: Path) -> None:
-    told = study_markdown(read_study(grid))
+    told = study_markdown(read_study_facts(grid))
     assert told.startswith("# Does distillation help?\n")
     assert "| KD, T 20, α 0.9 | scratch | better | 3 |" in told
     assert "Command: `python tools/study.py --study 'kd vs scratch'`" in told

@@ -13,7 +13,7 @@ import yaml
 
 from densedistill.distill.errors import InterruptedRunError, RequestError, RunFailedError
 from densedistill.distill.report.study_numbers import compute
-from densedistill.distill.report.study_reading import read_study
+from densedistill.distill.report.study_reading import read_study_facts
 from densedistill.distill.report.study_words import answer
 from densedistill.distill.study.definition import study_from
 from densedistill.distill.study.fairness import warnings_of
@@ -195,7 +195,7 @@ def test_words_may_change_and_the_study_is_judged_anew(tiny: ModuleType, tmp_pat
     assert {arm["arm"]: arm["against"] for arm in record["arms"]} == {"scratch": None, "kd": "scratch", "cold": "kd"}
     assert yaml.safe_load((out / "study.yaml").read_text()) == told.plain()
     assert work(told, out).trials.study.user_attrs["definition"] == told.plain()
-    found = read_study(out)
+    found = read_study_facts(out)
     numbers = compute(found)
     assert [one.name for one in numbers.judgements] == ["kd", "cold", "more"]
     assert answer(found, numbers).claim.startswith("That KD \N{MINUS SIGN} scratch is better than cold")
@@ -316,7 +316,7 @@ def test_a_search_ends_with_its_best_point_on_all_seeds(tiny: ModuleType, tmp_pa
     config = (tmp_path / "study" / arms["kd-best"]["trials"][1]["run"] / "config.yaml").read_text()
     assert f"temperature: {best['settings']['method.temperature']}" in config
     # Points were chosen among others, and are no evidence themselves.
-    report = read_study(tmp_path / "study")
+    report = read_study_facts(tmp_path / "study")
     assert report.pairs == (("kd-best", "scratch"),)
     assert "point 0" not in answer(report, compute(report)).headline
     assert any("kd-best is the best of 2 points by validation with seed 0" in note for note in record["notes"])
@@ -359,7 +359,7 @@ def test_another_figure_may_be_the_judge(tiny: ModuleType, tmp_path: Path) -> No
     assert record["metric"] == {"name": "nll", "unit": "", "higher_is_better": False}
     teacher = record["teachers"][0]
     assert teacher["test"] == teacher["tests"]["tiny"]["nll"]
-    report = read_study(tmp_path / "study")
+    report = read_study_facts(tmp_path / "study")
     assert compute(report).of("kd").figures == {0: trial["test"]}
     wrong = study({"kd": {}}, seeds=[0], retries=0, metric={"name": "nil"})
     failed = work(wrong, tmp_path / "wrong").run()

@@ -20,7 +20,7 @@ def test_one_run_keeps_its_own_page_and_gets_files_beside_it(fake: ModuleType, t
     assert "DenseDistill report" in page
     for title in ("The last 3 epochs", "Training and validation loss", "Calibration", "Classes: student (distilled)"):
         assert f"<figcaption>{title}</figcaption>" in page
-    assert (run / "report_files" / "figures" / "top-1-accuracy-on-validation.svg").is_file()
+    assert (run / "report_files" / "figures" / "curve-metric.svg").is_file()
     assert (run / "report_files" / "tables" / "arms.tex").is_file()
 
 

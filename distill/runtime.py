@@ -6,6 +6,7 @@ import contextlib
 import os
 import platform
 import sys
+import warnings
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -35,11 +36,18 @@ def cpu_has_bf16() -> bool:
 def resolve_device(name: str) -> torch.device:
     """The device that `name` (`auto`, `cpu`, `cuda`, `cuda:1`, `mps`) means here.
 
+    On a GPU, float32 is float32 from then on: see `round_convolutions`.
+
     Raises:
-        RequestError: it is not there, or is no device name.
+        RequestError: it is not there, or is no device name; a numbered GPU under `torchrun`.
     """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = _device("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else _device(name)
+    if device.type == "cuda":
+        round_convolutions(to_tf32=False)
+    return device
+
+
+def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError:
@@ -51,9 +59,25 @@ def resolve_device(name: str) -> torch.device:
             f"device '{name}' is not there: PyTorch {torch.__version__} sees {torch.cuda.device_count()} CUDA devices; "
             "give --device cpu, or install a build of PyTorch and a driver for your GPU."
         )
+    if device.type == "cuda" and device.index is not None and _world_size() > 1:
+        raise RequestError(
+            f"device '{name}' is one GPU, and torchrun has started {_world_size()} processes: give cuda, and each "
+            "takes its own."
+        )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise RequestError("device 'mps' is not there: PyTorch sees no Apple GPU; give --device cpu.")
     return device
+
+
+def round_convolutions(*, to_tf32: bool) -> None:
+    """Whether cuDNN may round the factors of float32 convolutions to TF32's 10 bits of mantissa, as it does unasked.
+
+    At 10 bits no figure is float32's, and no teacher's shortcut stays within the bounds of its check.
+    """
+    with warnings.catch_warnings():
+        # This setting has a successor; once that one is used, whoever reads this one is refused (pytorch #179445).
+        warnings.simplefilter("ignore")
+        torch.backends.cudnn.allow_tf32 = to_tf32
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> Literal["fp32", "bf16", "fp16"]:
@@ -140,6 +164,11 @@ def synchronise(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
+def _world_size() -> int:
+    """How many processes `torchrun` started; known before and after they have joined."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def is_first_process() -> bool:
     """Whether this process speaks for all that `torchrun` started; known before and after they have joined."""
     return int(os.environ.get("RANK", "0")) == 0
@@ -157,15 +186,15 @@ def start_runtime(device: str, precision: Precision) -> Runtime:
     from densedistill.distill.data_parallel import OwnBuffers
 
     resolved = resolve_device(device)
+    if resolved.type == "cuda" and resolved.index is not None:
+        torch.cuda.set_device(resolved)  # before the first question about a GPU: it is about the current one
     chosen = resolve_precision(precision, resolved)
     # Accelerate keeps one state for a process: it refuses a second precision and keeps the first device, unasked.
     # A second run may well have others; only processes that have joined stay as they are.
     AcceleratorState._reset_state(reset_partial_state=not distributed.is_initialized())
-    if resolved.type == "cuda" and resolved.index is not None:
-        torch.cuda.set_device(resolved)
     accelerator = Accelerator(cpu=resolved.type == "cpu", mixed_precision={"fp32": "no"}.get(chosen, chosen))
     accelerator.ddp_handler = OwnBuffers()
-    expected = int(os.environ.get("WORLD_SIZE", "1"))
+    expected = _world_size()
     if accelerator.num_processes != expected:
         print(
             f"densedistill: WORLD_SIZE is {expected}, but Accelerate joined {accelerator.num_processes} processes",

@@ -53,7 +53,8 @@ def matrix_peak(device: torch.device) -> dict[str, float]:
     side = _SIDE[device.type]
     found = {}
     for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
-        first, second, product = (torch.ones(side, side, dtype=dtype, device=device) for _ in range(3))
+        # Random factors: a GPU draws less power for equal ones, and runs them at a clock that no step reaches.
+        first, second, product = (torch.randn(side, side, dtype=dtype, device=device) for _ in range(3))
         times = [seconds_of(lambda: torch.mm(first, second, out=product), device) for _ in range(_REPEATS)]  # noqa: B023
         found[name] = 2 * side**3 / min(times) / 1e12
     return found

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import singledispatch
+from functools import partial, singledispatch
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from densedistill.datasets.workers import WorkerTrainSet
 from densedistill.distill.objective import Objective
 from densedistill.distill.plan import Plan
 from densedistill.distill.recipe import Recipe
+from densedistill.distill.runtime import round_convolutions
 from densedistill.distill.step import DistillationStep
 from densedistill.distill.taps import Tapped
 from densedistill.tools.benchmark_workload import Workload
@@ -46,6 +47,8 @@ class PlainRow:
     def __init__(self, workload: Workload) -> None:
         pair = workload.pair()
         self.device = workload.device
+        if self.device.type == "cuda":
+            round_convolutions(to_tf32=True)  # PyTorch's default, as people leave it; our own runs switch it off
         self.teacher = Tapped(pair.teacher, pair.teacher_taps)
         objective = Objective(pair.terms)
         self.student = DistillationStep(pair.student, pair.student_taps, objective).to(workload.device)
@@ -96,19 +99,18 @@ def _loader(workload: Workload) -> Iterator[Any]:
 class LabelledSamples(Dataset[Sample]):
     """Images as PIL has them, through torchvision's transforms."""
 
-    train: MemoryTrainSet | WorkerTrainSet
+    read: Callable[[int], Tensor]
+    """The image at a place: (3, height, width) uint8, in main memory. Loaders' processes call it: no GPU is theirs."""
+    labels: Tensor
+    """(N,) int64, in main memory."""
     transform: Any
 
     def __len__(self) -> int:
-        return len(self.train)
+        return len(self.labels)
 
     def __getitem__(self, place: int) -> Sample:
-        if isinstance(self.train, MemoryTrainSet):
-            pixels = self.train.pixels[place]
-        else:
-            pixels = fit(self.train.images.images.read(place), self.train.size)
-        image = Image.fromarray(pixels.permute(1, 2, 0).contiguous().numpy())
-        return {"input": self.transform(image), "target": int(self.train.labels[place]), "index": place}
+        image = Image.fromarray(self.read(place).permute(1, 2, 0).contiguous().numpy())
+        return {"input": self.transform(image), "target": int(self.labels[place]), "index": place}
 
 
 @dataclass(frozen=True)
@@ -160,12 +162,17 @@ def plain_samples(train: Any) -> Dataset[Sample]:
     return SingleViews(train)
 
 
-@plain_samples.register(MemoryTrainSet)
-@plain_samples.register(WorkerTrainSet)
-def _(train: MemoryTrainSet | WorkerTrainSet) -> Dataset[Sample]:
-    size = train.pixels.shape[-1] if isinstance(train, MemoryTrainSet) else train.size
-    options = train.options
-    return LabelledSamples(train, plain_transform(options.augmentation, options.normalisation, size))
+@plain_samples.register
+def _(train: MemoryTrainSet) -> Dataset[Sample]:
+    # The set itself lies where a batch was last asked for: on the GPU, once the pair is assembled.
+    transform = plain_transform(train.options.augmentation, train.options.normalisation, train.pixels.shape[-1])
+    return LabelledSamples(partial(_held, train.pixels.cpu()), train.labels.cpu(), transform)
+
+
+@plain_samples.register
+def _(train: WorkerTrainSet) -> Dataset[Sample]:
+    transform = plain_transform(train.options.augmentation, train.options.normalisation, train.size)
+    return LabelledSamples(partial(_fitted, train), train.labels, transform)
 
 
 @plain_samples.register(DenseTrain)
@@ -186,6 +193,14 @@ def plain_transform(options: ClassificationAugmentation, normalisation: Normalis
     return transforms.Compose(
         [*steps, transforms.ToTensor(), transforms.Normalize(normalisation.mean, normalisation.std)]
     )
+
+
+def _held(pixels: Tensor, place: int) -> Tensor:
+    return pixels[place]
+
+
+def _fitted(train: WorkerTrainSet, place: int) -> Tensor:
+    return fit(train.images.images.read(place), train.size)
 
 
 def _unit(planes: np.ndarray) -> Tensor:

@@ -13,19 +13,19 @@ from pathlib import Path
 from typing import Any
 
 from densedistill.tools.cli import guarded
+from densedistill.tools.messages import say
 
 _BENCHMARK = Path(__file__).with_name("benchmark.py")
 _CLS = ("--task", "cls", "--teacher", "timm/resnet101", "--student", "timm/mobilenetv2_100", "--image-size", "32")
 _CIFAR = ("--task", "cls", "--teacher", "cifar/resnet32x4", "--student", "cifar/resnet8x4", "--image-size", "32")
 _SR = ("--task", "sr", "--teacher", "swinir-s", "--student", "attention-sr", "--image-size", "40", "--batch-size", "8")
 
+_INT8 = ("--set", "speed.int8_teacher=true")
+
 BENCHMARKS: Mapping[str, tuple[str, ...]] = {
     "resnet101-mobilenetv2-64": (*_CLS, "--batch-size", "64"),
     "resnet101-mobilenetv2-128": (*_CLS, "--batch-size", "128"),
-    "resnet101-mobilenetv2-64-int8": (
-        *_CLS,
-        *("--batch-size", "64", "--rows", "plain,timm,ours", "--set", "speed.int8_teacher=true"),
-    ),
+    "resnet101-mobilenetv2-64-int8": (*_CLS, "--batch-size", "64", "--rows", "plain,timm,ours", *_INT8),
     "resnet101-three-mobilenetv2-64": (*_CLS, "--batch-size", "64", "--rows", "student,teacher,three_students"),
     "resnet32x4-resnet8x4-64": (*_CIFAR, "--batch-size", "64"),
     "unet-256": ("--task", "edges", "--image-size", "256"),
@@ -54,16 +54,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure(options: argparse.Namespace) -> int:
     from densedistill.distill.errors import RequestError, unknown_name
+    from densedistill.distill.runtime import resolve_device
 
     known = (*BENCHMARKS, "chain")
     wanted = known if options.only is None else tuple(options.only.split(","))
     for name in wanted:
         if name not in known:
             raise RequestError(unknown_name("figure", name, known))
-    folder = Path(options.out)
+    device, folder = resolve_device(options.device), Path(options.out)
     folder.mkdir(parents=True, exist_ok=True)
     for name in wanted:
-        if name in BENCHMARKS and not (folder / f"{name}.json").is_file():
+        if name not in BENCHMARKS or (folder / f"{name}.json").is_file():
+            continue
+        if device.type != "cpu" and set(_INT8) <= set(BENCHMARKS[name]):
+            say(f"{name} is left out: an int8 teacher runs on a CPU only.")
+        else:
             _benchmark(name, folder, options)
     chain = _project(folder, options) if "chain" in wanted else None
     print(markdown(folder, wanted, chain))
@@ -71,11 +76,19 @@ def _measure(options: argparse.Namespace) -> int:
 
 
 def _benchmark(name: str, folder: Path, options: argparse.Namespace) -> None:
-    """One benchmark in a process of its own: peaks of memory do not add up, and an interruption costs one."""
+    """One benchmark in a process of its own: peaks of memory do not add up, and an interruption costs one.
+
+    Raises:
+        RunFailedError: the process failed; it has said why.
+    """
+    from densedistill.distill.errors import RunFailedError
+
     unfinished = folder / f"{name}.unfinished.json"
     command = [sys.executable, str(_BENCHMARK), *BENCHMARKS[name], "--rounds", str(options.rounds)]
     print(f"{name}: python tools/benchmark.py {' '.join(BENCHMARKS[name])}", file=sys.stderr)
-    subprocess.run([*command, "--device", options.device, "--json", str(unfinished)], check=True)
+    done = subprocess.run([*command, "--device", options.device, "--json", str(unfinished)], check=False)
+    if done.returncode:
+        raise RunFailedError(f"{name} failed, see above; the same command goes on.")
     unfinished.replace(folder / f"{name}.json")
 
 
@@ -87,12 +100,12 @@ def _project(folder: Path, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def markdown(folder: Path, names: Sequence[str], chain: Mapping[str, Any] | None) -> str:
-    """The measured figures as Markdown tables."""
+    """The measured figures as Markdown tables; of what was left out there is none."""
     from densedistill.distill.files import read_json
 
     parts = []
     for name in names:
-        if name in BENCHMARKS:
+        if name in BENCHMARKS and (folder / f"{name}.json").is_file():
             parts.append(_rows(name, read_json(folder / f"{name}.json")))
     if chain is not None:
         parts.append(_chain(chain))

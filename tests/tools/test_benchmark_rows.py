@@ -12,10 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from densedistill.datasets.dense import DenseTrain
+from densedistill.datasets.memory import MemoryTrainSet
 from densedistill.distill.errors import RequestError
 from densedistill.distill.objective import Objective
 from densedistill.distill.outputs import Prediction
 from densedistill.distill.step import DistillationStep
+from densedistill.tools import benchmark_plain
 from densedistill.tools.benchmark_floor import FloorRow, faster
 from densedistill.tools.benchmark_plain import DenseSamples, PlainRow, SingleViews, plain_samples
 from densedistill.tools.benchmark_request import BenchmarkRequest
@@ -206,6 +208,43 @@ def test_plain_images_are_normalised_as_ours(small: Workload) -> None:
     ours = workload.sample(2)
     torch.testing.assert_close(sample["input"], ours["input"][1], rtol=1e-5, atol=1e-5)
     assert sample["target"] == ours["target"][1]
+
+
+class _Away(Tensor):
+    """As a tensor on a GPU is for a loader's process: of no use until it is copied."""
+
+    def cpu(self) -> Tensor:  # type: ignore[override]
+        return self.as_subclass(Tensor)
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        raise TypeError("cannot convert a tensor on a GPU to numpy")
+
+    def __int__(self) -> int:
+        raise RuntimeError("cannot re-initialize CUDA in forked subprocess")
+
+
+def test_plain_images_are_read_from_main_memory(small: Workload) -> None:
+    """Assembling the pair takes a batch, and with it the whole set to the GPU."""
+    train = prepare(SMALL).data.train
+    assert isinstance(train, MemoryTrainSet)
+    train._held.pixels, train._held.labels = train.pixels.as_subclass(_Away), train.labels.as_subclass(_Away)
+    sample, here = plain_samples(train)[1], small.data.train
+    assert isinstance(here, MemoryTrainSet)
+    assert sample["input"].shape == (3, 16, 16)
+    assert sample["target"] == int(here.labels[1])
+
+
+@pytest.mark.parametrize("kind", ["cuda", "cpu"])
+def test_the_plain_row_leaves_convolutions_as_pytorch_has_them(
+    kind: str, small: Workload, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[bool] = []
+    monkeypatch.setattr(benchmark_plain, "round_convolutions", lambda *, to_tf32: said.append(to_tf32))
+    pair = small.pair()
+    monkeypatch.setattr(Workload, "pair", lambda _workload: pair)
+    monkeypatch.setattr(nn.Module, "to", lambda module, _device: module)
+    PlainRow(dataclasses.replace(small, device=torch.device(kind)))
+    assert said == ([True] if kind == "cuda" else [])
 
 
 def test_sets_of_other_tasks_are_read_view_by_view() -> None:

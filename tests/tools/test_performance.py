@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from densedistill.distill.errors import RequestError
 from densedistill.tools import performance, projection
@@ -73,3 +75,29 @@ def test_what_is_there_is_not_measured_again_and_tabled(
     assert "ours over plain 4.25" in markdown(tmp_path, ["unet-256"], None)
     assert main(["--out", str(tmp_path), "--only", "unet"]) == 2
     assert "Did you mean 'unet-256'" in capsys.readouterr().err
+
+
+def test_on_a_gpu_the_int8_teacher_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "resnet101-mobilenetv2-64-int8"
+    monkeypatch.setattr("densedistill.distill.runtime.resolve_device", lambda _name: torch.device("cuda"))
+    monkeypatch.setattr(performance.subprocess, "run", lambda *_words, **_options: pytest.fail("measured"))
+    assert main(["--out", str(tmp_path), "--only", name]) == 0
+    seen = capsys.readouterr()
+    assert f"{name} is left out: an int8 teacher runs on a CPU only." in seen.err
+    assert seen.out.strip() == ""
+
+
+def test_a_benchmark_that_fails_ends_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failing(words: list[str], *, check: bool) -> subprocess.CompletedProcess[str]:
+        done = subprocess.CompletedProcess[str](words, 2)
+        if check:
+            done.check_returncode()
+        return done
+
+    monkeypatch.setattr(performance.subprocess, "run", failing)
+    assert main(["--out", str(tmp_path), "--only", "unet-256", "--device", "cpu"]) == 3
+    assert "unet-256 failed, see above; the same command goes on." in capsys.readouterr().err

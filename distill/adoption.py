@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from densedistill.distill.arm import arm_name
+from densedistill.distill.arm_names import arm_name
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import replacing
 from densedistill.distill.run_dir import ArmDir, RunDir

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import nn
 
+from densedistill.distill.arm_names import Role, arm_name
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.recipe import Recipe
 from densedistill.distill.spec import NetworkSpec
 from densedistill.distill.teacher import Teacher
 
-Role = Literal["teacher", "student", "scratch", "direct"]
 Control = Literal["scratch", "direct"]
 
 
@@ -51,13 +50,6 @@ class Arm:
     """How the method changed the network, for whoever builds it again."""
     cycle: int | None = None
     """Views of each image, which are named and come again and again; None: every epoch has its own."""
-
-
-def arm_name(generation: int, role: Role, variant: int | None = None) -> str:
-    """`gen_02`, `gen_02_scratch`, `gen_03_direct`; `gen_02_a`, `gen_02_a_scratch` with several students."""
-    letter = "" if variant is None else f"_{string.ascii_lowercase[variant]}"
-    suffix = f"_{role}" if role in ("scratch", "direct") else ""
-    return f"gen_{generation:02d}{letter}{suffix}"
 
 
 def plan_arms(generations: int, controls: Sequence[Control], students: int = 0) -> tuple[ArmPlan, ...]:

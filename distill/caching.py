@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from densedistill.distill.arm import Arm
+from densedistill.distill.arm_names import arm_name
 from densedistill.distill.assembly import Assembler
 from densedistill.distill.cache_plan import CachePlan, plan_cache
 from densedistill.distill.immaterial import HOW_DATA_ARE_READ, among
@@ -38,7 +39,7 @@ class CachingAssembler(Assembler):
     def cache_folder(self, teacher: str, generation: int) -> Path:
         """Where the answers of arm `teacher` to the views of `generation` lie."""
         root = self.resolved.config.teacher_cache_root or self.run_dir.teacher_cache
-        return root / f"{teacher}-to-gen_{generation:02d}"
+        return root / f"{teacher}-to-{arm_name(generation, 'student')}"
 
     def cache_key(self, teacher: Teacher, arm: Arm) -> Mapping[str, Any]:
         """Everything the answers depend on; a cache of another key is made anew."""

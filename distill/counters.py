@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, distributed
 
 from densedistill.distill.collective import joined
+from densedistill.distill.gains import lead
 from densedistill.distill.metrics.table import sum_dtype
 
 
@@ -39,7 +40,7 @@ class Selection(Remembered):
 
     def improved(self, figure: float, epoch: int) -> bool:
         """Take `figure`; the first of equal figures is kept."""
-        better = self.figure is None or (figure > self.figure if self.higher_is_better else figure < self.figure)
+        better = self.figure is None or lead(figure, self.figure, higher=self.higher_is_better) > 0
         if better:
             self.figure, self.epoch, self.bad = figure, epoch, 0
         else:

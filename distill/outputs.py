@@ -15,6 +15,10 @@ in [0, 1]. A batch with mixed labels also holds `mixed_target` (B,) int64 and `m
 """
 
 
+IGNORED = 255
+"""In maps of classes, the label of pixels that have none, as the field's 8-bit masks mark them."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
     """A network's output and the features tapped on the way."""

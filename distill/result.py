@@ -10,10 +10,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from densedistill.distill.arm import arm_name
+from densedistill.distill.arm_names import arm_name
 from densedistill.distill.config import Resolved
 from densedistill.distill.data import TaskData
 from densedistill.distill.fidelity import compared_fidelity
+from densedistill.distill.gains import gap_closed, retention
 from densedistill.distill.run_dir import SCHEMA
 from densedistill.distill.spec import MetricSpec, Reference
 from densedistill.distill.transfer import Records, transfer
@@ -38,24 +39,6 @@ COPIED = (
     "latency_ms",
     "notes",
 )
-
-
-def gap_closed(student: float | None, scratch: float | None, teacher: float | None, *, higher: bool) -> float | None:
-    """(student - scratch) / (teacher - scratch): 0 is no better than no teacher, 1 is as good as the teacher.
-
-    None without one of the three, or where the teacher does not beat the scratch student: there is no gap to close.
-    """
-    if student is None or scratch is None or teacher is None:
-        return None
-    gap = teacher - scratch if higher else scratch - teacher
-    if gap <= 0:
-        return None
-    return (student - scratch if higher else scratch - student) / gap
-
-
-def retention(student: float | None, teacher: float | None) -> float | None:
-    """Student / teacher, or None without one of them."""
-    return student / teacher if student is not None and teacher else None
 
 
 def compare(

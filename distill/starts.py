@@ -7,7 +7,8 @@ by the recipe of another start is neither.
 
 from __future__ import annotations
 
-from densedistill.distill.arm import ArmPlan, Role, arm_name
+from densedistill.distill.arm import ArmPlan
+from densedistill.distill.arm_names import Role, arm_name
 from densedistill.distill.choices import Choices
 from densedistill.distill.run_dir import RunDir
 

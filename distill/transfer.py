@@ -1,7 +1,7 @@
 """Transfer efficiency: how much of a teacher's improvement arrives at its student.
 
 Reference 000, section 4.3: with a teacher better by 7.74 points the student was better by 1.74, which it calls an
-efficiency of 22.5 %. Both gains need a pair of students that differ in their teachers; `result.gap_closed` measures
+efficiency of 22.5 %. Both gains need a pair of students that differ in their teachers; `gains.gap_closed` measures
 against no teacher at all.
 """
 
@@ -12,38 +12,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from densedistill.distill.arm import Role, arm_name
+from densedistill.distill.arm_names import Role, arm_name
 from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import read_json
+from densedistill.distill.gains import transfer_efficiency
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.spec import MetricSpec
 
 Records = Mapping[str, Mapping[str, Any]]
 """Arms by name, as result.json has them."""
-
-
-def transfer_efficiency(
-    student: float | None, before: float | None, teacher: float | None, teacher_before: float | None, *, higher: bool
-) -> float | None:
-    """(student - before) / (teacher - teacher_before): 1 is a student that gained all that its teacher gained.
-
-    Args:
-        student: figure of the student of the better teacher.
-        before: figure of the same student under the other teacher.
-        teacher: the better teacher's figure.
-        teacher_before: the other teacher's.
-        higher: whether higher figures are better.
-
-    Returns:
-        A share, negative where the student lost; None without one of the four, or where the teacher gained nothing.
-    """
-    if student is None or before is None or teacher is None or teacher_before is None:
-        return None
-    gain = teacher - teacher_before if higher else teacher_before - teacher
-    if gain <= 0:
-        return None
-    return (student - before if higher else before - student) / gain
 
 
 def read_earlier(folder: Path | None, task: str, metric: MetricSpec) -> Records:

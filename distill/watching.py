@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from densedistill.distill.counters import Remembered
+from densedistill.distill.gains import lead
 from densedistill.distill.objective import LossTerm
 
 DIVERGED = 2.0
@@ -158,7 +159,7 @@ def worse_teacher(
     teacher: str, figure: float | None, scratch: str, alone: float | None, *, higher: bool
 ) -> Notice | None:
     """Said of a student whose teacher's test `figure` is below what the same network reaches `alone`; else None."""
-    if figure is None or alone is None or (figure >= alone if higher else figure <= alone):
+    if figure is None or alone is None or not lead(figure, alone, higher=higher) < 0:
         return None
     return Notice(
         kind="teacher",

@@ -14,6 +14,7 @@ from densedistill.datasets.base import DataError
 from densedistill.distill.adoption import TEACHER
 from densedistill.distill.errors import InterruptedRunError, RequestError
 from densedistill.distill.files import read_json, write_json
+from densedistill.distill.gains import best
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.progress import RunLog
 from densedistill.distill.run_dir import RunDir
@@ -203,8 +204,8 @@ class StudyWork:
         done = [views[key] for key in keys if views[key].value is not None]
         if not done:
             raise RequestError("no point of the search was finished, so there is no best one.")
-        sign = 1 if self.spec.metric.higher_is_better else -1
-        return dict(max(done, key=lambda found: sign * (found.value or 0.0)).figures["sampled"])
+        leading = best(done, lambda found: found.value or 0.0, higher=self.spec.metric.higher_is_better)
+        return dict(leading.figures["sampled"])
 
     def _finished_teacher(self, key: str, claimed: Claimed) -> RunDir:
         found = self.teachers.views()[key]

@@ -32,7 +32,9 @@ MAY_IMPORT_IN_DISTILL = {
     "doctor": {ENGINE},
     "study": {ENGINE},
 }
-FOUNDATIONS = {f"densedistill.distill.{name}" for name in ("errors", "files", "immaterial", "wording")}
+FOUNDATIONS = {
+    f"densedistill.distill.{name}" for name in ("arm_names", "errors", "files", "gains", "immaterial", "wording")
+}
 """What every part of distill/ may import; none of it needs torch."""
 LONGEST_FILE = 400
 LONGEST_FUNCTION = 55

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from densedistill import backbones
-from densedistill.distill.arm import arm_name
+from densedistill.distill.arm_names import arm_name
 from densedistill.distill.config import Request, Resolved, resolve
 from densedistill.distill.data import TaskData, TrainSet
 from densedistill.distill.dry_run import TrialChain

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from densedistill.distill.arm_names import arm_name
 from densedistill.distill.config import Request, resolve
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import read_json, write_json
@@ -75,12 +76,16 @@ def project(chain: ProjectedChain, folder: Path) -> dict[str, Any]:
     if document["asked"] != asked:
         raise RequestError(f"'{folder}' holds a projection of another chain ({document['asked']}): give another --out.")
     for generation in range(1, chain.generations + 1):
-        name = f"gen_{generation:02d}"
+        name = _arm(generation)
         if name not in document["arms"]:
             document["arms"][name] = _measured(chain, generation, folder / "run")
             write_json(file, document)
     hours = sum(arm["projected_seconds"] for arm in document["arms"].values()) / 3600
     return document | {"projected": True, "hours": hours}
+
+
+def _arm(generation: int) -> str:
+    return arm_name(generation, "teacher" if generation == 1 else "student")
 
 
 def _measured(chain: ProjectedChain, generation: int, folder: Path) -> dict[str, Any]:
@@ -106,7 +111,7 @@ def _measured(chain: ProjectedChain, generation: int, folder: Path) -> dict[str,
     resolved = dataclasses.replace(resolved, spec=spec)
     runtime = start_runtime(resolved.config.device, resolved.config.precision)
     run_dir, log = RunDir(folder), PacedLog()
-    arm = f"gen_{generation:02d}"
+    arm = _arm(generation)
     for state in run_dir.arm(arm).state.glob("*"):
         state.unlink()
     with naming_failures(folder), log:

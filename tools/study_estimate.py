@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from densedistill.distill import wording
-from densedistill.distill.arm import arm_name
+from densedistill.distill.arm_names import arm_name
 from densedistill.distill.config import Resolved, resolve
 from densedistill.distill.dry_run import TrialChain
 from densedistill.distill.study.plan import StudyPlan

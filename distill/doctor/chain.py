@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from densedistill.distill.arm import ArmPlan, arm_name
+from densedistill.distill.arm import ArmPlan
+from densedistill.distill.arm_names import arm_name
 from densedistill.distill.assembly import Assembler
 from densedistill.distill.config import Resolved
 from densedistill.distill.doctor.plain import without_alpha

@@ -12,12 +12,11 @@ from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.doctor.finding import Finding, Status
 from densedistill.distill.doctor.limits import Limits
 from densedistill.distill.method_context import Labelled, training_labels
+from densedistill.distill.outputs import IGNORED
 
 UNEVEN = 10.0
 """How many times more images the largest class may have than the smallest without a word."""
 CHECK = "class counts"
-UNLABELLED = 255
-"""In maps of classes, the number of pixels without one."""
 
 
 def check_classes(data: TaskData, limits: Limits) -> list[Finding]:
@@ -68,7 +67,7 @@ def _labels(images: EvalSet, limits: Limits) -> tuple[Tensor, str]:
     if targets[0].ndim == 1:
         return torch.cat(targets), "images"
     pixels = torch.cat([target.flatten() for target in targets])
-    return pixels[pixels != UNLABELLED], "pixels"
+    return pixels[pixels != IGNORED], "pixels"
 
 
 def _positives(data: TaskData, limits: Limits) -> list[Finding]:

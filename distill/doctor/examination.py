@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
-from densedistill.distill.arm import ArmPlan, arm_name
+from densedistill.distill.arm import ArmPlan
+from densedistill.distill.arm_names import arm_name
 from densedistill.distill.assembly import Assembler
 from densedistill.distill.doctor.bench import BENCH_IMAGES, Bench, on_bench
 from densedistill.distill.doctor.chain import DoctorChain, like

@@ -15,6 +15,7 @@ from densedistill.distill.doctor.labels import check_label_order
 from densedistill.distill.doctor.limits import Limits
 from densedistill.distill.doctor.sample import BATCH, HeldImages
 from densedistill.distill.evaluation import Evaluation, evaluate
+from densedistill.distill.gains import lead
 from densedistill.distill.runtime import synchronise
 from densedistill.distill.spec import TaskSpec, no_benchmark
 
@@ -228,9 +229,9 @@ def gain(other: Evaluation, own: Evaluation, *, higher: bool) -> tuple[float, fl
     ]
     if len(pairs) < 2:
         return 0.0, math.inf
-    differences = torch.tensor([first - second for first, second in pairs], dtype=torch.float64)
+    differences = torch.tensor([lead(first, second, higher=higher) for first, second in pairs], dtype=torch.float64)
     error = float(differences.std() / math.sqrt(len(pairs)))
-    return float(differences.mean()) * (1 if higher else -1), error
+    return float(differences.mean()), error
 
 
 def _beside_chance(teacher: Examined, own: Evaluation, images: HeldImages, untrained: Network | None) -> Finding:
@@ -244,8 +245,7 @@ def _beside_chance(teacher: Examined, own: Evaluation, images: HeldImages, untra
         rivals["always the most frequent class"] = saying(often, own.said.output.shape[1])
     chances = {name: teacher.score(network, images).metrics[metric.name] for name, network in rivals.items()}
     judged = teacher.judged_otherwise
-    best = (max if metric.higher_is_better else min)(chances.values(), default=None)
-    better = best is None or (figure > best if metric.higher_is_better else figure < best)
+    better = all(lead(figure, chance, higher=metric.higher_is_better) > 0 for chance in chances.values())
     beside = ", ".join(f"{name} {value:.4g}" for name, value in chances.items())
     return Finding(
         check="teacher's figure",
@@ -264,7 +264,7 @@ def _beside_chance(teacher: Examined, own: Evaluation, images: HeldImages, untra
 def _beside_student(teacher: Examined, own: Evaluation, images: HeldImages, arm: str, alone: float) -> Finding:
     metric = teacher.spec.metric
     figure = own.metrics[metric.name]
-    ahead = (figure - alone) * (1 if metric.higher_is_better else -1)
+    ahead = lead(figure, alone, higher=metric.higher_is_better)
     values = torch.tensor([next(iter(of.values())) for of in own.per_image.values()], dtype=torch.float64)
     error = float(values.std() / math.sqrt(len(values))) if len(values) > 1 else 0.0
     fault: Status = "warn" if teacher.judged_otherwise else "fail"

@@ -29,7 +29,7 @@ from densedistill.distill.losses.maps_affinity import affinity_loss
 from densedistill.distill.losses.maps_boundaries import boundary_weight, label_boundaries
 from densedistill.distill.losses.maps_dice import dice_loss
 from densedistill.distill.losses.maps_divergence import bernoulli_kl, channel_kl, pixel_kl
-from densedistill.distill.losses.maps_labels import IGNORED, pixel_cross_entropy
+from densedistill.distill.losses.maps_labels import pixel_cross_entropy
 from densedistill.distill.losses.maps_terms import (
     AtUnitScale,
     MaskLoss,
@@ -49,6 +49,7 @@ from densedistill.distill.losses.terms import (
     TermFunction,
     blend,
 )
+from densedistill.distill.outputs import IGNORED
 
 __all__ = [
     "IGNORED",

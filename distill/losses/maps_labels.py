@@ -12,9 +12,7 @@ from densedistill.distill.errors import RequestError
 from densedistill.distill.losses.checks import check_label_smoothing
 from densedistill.distill.losses.maps_divergence import check_class_maps
 from densedistill.distill.losses.precision import widened
-
-IGNORED = 255
-"""The label of pixels that have none, as the field's 8-bit masks mark them."""
+from densedistill.distill.outputs import IGNORED
 
 
 def pixel_cross_entropy(logits: Tensor, labels: Tensor, label_smoothing: float = 0.0, ignored: int = IGNORED) -> Tensor:

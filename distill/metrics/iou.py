@@ -12,8 +12,7 @@ from torch import Tensor
 
 from densedistill.distill.errors import RequestError
 from densedistill.distill.metrics.table import ImageTable, as_dicts, sum_dtype
-
-IGNORED = 255
+from densedistill.distill.outputs import IGNORED
 
 
 class MeanIoU:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from densedistill.distill.gains import gap_closed
+
 Formula = Callable[..., float]
 
 
-def gap_closed(student: float, scratch: float, teacher: float) -> float:
-    """Percent of the distance from scratch to teacher."""
-    return 100 * (student - scratch) / (teacher - scratch)
+def bridged(student: float, scratch: float, teacher: float) -> float:
+    """Percent of the distance from scratch to teacher; NaN where there is none."""
+    part = gap_closed(student, scratch, teacher, higher=True)
+    return math.nan if part is None else 100 * part
 
 
 def share(part: float, whole: float) -> float:
@@ -94,7 +98,7 @@ CLAIMS = (
         tasks=("sr",),
         says="the super-resolution student bridges 86 % of the gap",
         stated="86",
-        formula=gap_closed,
+        formula=bridged,
         parts=("25.79", "23.02", "27.26"),
     ),
     Claim(
@@ -154,7 +158,7 @@ CLAIMS = (
         tasks=("cls",),
         says="generation 2 bridges 86 % of the gap between untrained networks (chance, 1 %) and its teacher",
         stated="86",
-        formula=gap_closed,
+        formula=bridged,
         parts=("69.02", "1", "79.91"),
     ),
     Claim(

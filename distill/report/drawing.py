@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from densedistill.distill.report import words
+from densedistill.distill.arm_names import ArmName, Kind
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#6B6B6B")
 MUTED = "#9aa1ab"
 INK = "#3b424c"
-DASHES: Mapping[words.Kind, tuple[float, ...]] = {"scratch": (4.0, 2.0), "direct": (1.2, 1.6)}
+DASHES: Mapping[Kind, tuple[float, ...]] = {"scratch": (4.0, 2.0), "direct": (1.2, 1.6)}
 STYLE: dict[Any, Any] = {
     "font.size": 9.5,
     "axes.edgecolor": MUTED,
@@ -95,7 +95,7 @@ def strokes(arms: Sequence[str]) -> dict[str, Stroke]:
     return {
         arm: Stroke(
             colour=_colour(place, len(arms)),
-            dashes=DASHES.get(words.parse_arm(arm).kind, ()),
+            dashes=DASHES.get(ArmName.parse(arm).kind, ()),
             width=_width(place, len(arms)),
         )
         for place, arm in enumerate(arms)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from densedistill.distill import wording
+from densedistill.distill.arm_names import ArmName
 from densedistill.distill.report import words
 from densedistill.distill.report.drawing import Chart, Stroke, canvas, chart
 from densedistill.distill.report.study_facts import StudyFacts
@@ -21,11 +22,11 @@ def generations_chart(study: StudyFacts, numbers: Numbers, looks: Mapping[str, S
         one
         for one in numbers.arms
         if one.arm.trials
-        and words.parse_arm(one.arm.trials[0].figures.arm).kind in ("teacher", "distilled")
+        and ArmName.parse(one.arm.trials[0].figures.arm).kind in ("teacher", "student")
         and one.compared is not None
         and parameters(one)
     ]
-    names = [words.parse_arm(one.arm.trials[0].figures.arm) for one in chain]
+    names = [ArmName.parse(one.arm.trials[0].figures.arm) for one in chain]
     if len({name.generation for name in names}) < 3 or len(set(names)) != len(names):
         return None
     figure, (left, right) = canvas(columns=2)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from densedistill.distill import wording
+from densedistill.distill.arm_names import ArmName
 from densedistill.distill.files import write_text
 from densedistill.distill.report import words
 from densedistill.distill.report.arithmetic import contradictions
@@ -165,7 +166,7 @@ def _tiles(run: RunFacts, named: Mapping[str, str], looks: Mapping[str, Stroke])
 def _tile_note(arm: ArmFacts) -> str:
     if not arm.finished:
         return f"epoch {arm.epochs}, no result yet"
-    if arm.gap_closed is not None and words.parse_arm(arm.arm).kind != "scratch":
+    if arm.gap_closed is not None and ArmName.parse(arm.arm).kind != "scratch":
         return f"{wording.share(arm.gap_closed)} of the gap closed" if arm.gap_closed >= 0 else "behind scratch"
     return f"{wording.parameters(arm.params)} parameters"
 

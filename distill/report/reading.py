@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from densedistill.distill.errors import RequestError
+from densedistill.distill.gains import best
 from densedistill.distill.report.details import read_bins, read_notices
 from densedistill.distill.report.facts import (
     ArmFacts,
@@ -248,10 +249,9 @@ def _completed(arm: ArmFacts, record: ArmFacts | None) -> ArmFacts:
 
 def _unfinished(arm: str, lines: Sequence[EpochFacts], metric: MetricFacts) -> ArmFacts:
     figures = [line.val[metric.name] for line in lines if metric.name in line.val]
-    choose = max if metric.higher_is_better else min
     return ArmFacts(
         arm=arm,
-        val=choose(figures) if figures else None,
+        val=best(figures, float, higher=metric.higher_is_better) if figures else None,
         tests={},
         fidelity={},
         epochs=lines[-1].epoch,

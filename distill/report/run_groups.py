@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from densedistill.distill.arm_names import ArmName
 from densedistill.distill.errors import RequestError
 from densedistill.distill.report import words
 from densedistill.distill.report.configurations import differing, exact, experiment, label, of_teaching, written
@@ -136,7 +137,7 @@ def _repeated(first: RunFacts, second: RunFacts) -> bool:
 
 
 def _arm(group: _Group, name: str, *, several: bool) -> StudyArmFacts:
-    kind = words.parse_arm(name).kind
+    kind = ArmName.parse(name).kind
     role = {"teacher": "teacher", "scratch": "control"}.get(kind, "method")
     called = words.roles(group.arms)[name]
     first = next(arm for run in group.runs for arm in run.arms if arm.arm == name)
@@ -172,14 +173,14 @@ def _pairs(groups: Sequence[_Group], place: int) -> list[tuple[str, str]]:
     group, several = groups[place], len(groups) > 1
     found = []
     for name in group.arms:
-        parsed = words.parse_arm(name)
-        if parsed.kind not in ("distilled", "direct"):
+        parsed = ArmName.parse(name)
+        if parsed.kind not in ("student", "direct"):
             continue
         control = _scratch(groups, place, name)
         if control is not None:
             found.append((_key(group, name, several=several), control))
-        direct = f"gen_{parsed.generation:02d}_direct"
-        if parsed.kind == "distilled" and direct in group.arms:
+        direct = str(ArmName(generation=parsed.generation, kind="direct"))
+        if parsed.kind == "student" and direct in group.arms:
             found.append((_key(group, name, several=several), _key(group, direct, several=several)))
     return found
 
@@ -187,13 +188,12 @@ def _pairs(groups: Sequence[_Group], place: int) -> list[tuple[str, str]]:
 def _scratch(groups: Sequence[_Group], place: int, name: str) -> str | None:
     """The scratch arm that `name` stands against: in its own group, else in the first that trained the same student."""
     own = groups[place]
-    parsed = words.parse_arm(name)
-    generation = f"gen_{parsed.generation:02d}"
-    member = f"_{parsed.member}" if parsed.member else ""
+    alone = replace(ArmName.parse(name), kind="scratch")
+    candidates = (str(alone), str(replace(alone, member="")))
     for group in (own, *groups):
         apart = differing([own.config, group.config])
         if all(of_teaching(field) for field in apart):
-            for candidate in (f"{generation}{member}_scratch", f"{generation}_scratch"):
+            for candidate in candidates:
                 if candidate in group.arms:
                     return _key(group, candidate, several=len(groups) > 1)
     return None

@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from densedistill.distill.gains import lead
 from densedistill.distill.report.drawing import INK, MUTED, Chart, Stroke, canvas, chart, line_style
 from densedistill.distill.report.study_curves import legend_of
 from densedistill.distill.report.study_facts import StudyArmFacts, StudyFacts
@@ -27,9 +28,11 @@ def class_charts(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke
         for one in numbers.judged
         if one.control.role == "control" and one.comparison.mean is not None
     ]
-    sign = -1 if study.metric.higher_is_better else 1
-    means = {one.arm.arm: sign * (one.comparison.mean or 0.0) for one in numbers.judged}
-    best = sorted(pairs, key=lambda pair: means[pair[0].arm])[:_COMPARED]
+    gains = {
+        one.arm.arm: lead(one.comparison.mean or 0.0, 0.0, higher=study.metric.higher_is_better)
+        for one in numbers.judged
+    }
+    best = sorted(pairs, key=lambda pair: -gains[pair[0].arm])[:_COMPARED]
     charts = [_changes(arm, control) for arm, control in pairs if (arm, control) in best]
     return [one for one in (*charts, _calibration(study, looks)) if one is not None]
 

@@ -6,7 +6,8 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from densedistill.distill.report import words
+from densedistill.distill.arm_names import ArmName
+from densedistill.distill.gains import gap_closed, retention
 from densedistill.distill.report.facts import ArmFacts
 from densedistill.distill.report.study_facts import ContrastFacts, StudyArmFacts, StudyFacts, TrialFacts
 from densedistill.distill.statistics import (
@@ -128,9 +129,9 @@ def teacher_figure(study: StudyFacts, arm: StudyArmFacts, trial: TrialFacts) -> 
     if own is not None:
         return own
     shared = next((teacher for teacher in study.teachers if teacher.key == arm.teacher), None)
-    learned = words.parse_arm(trial.figures.arm)
+    learned = ArmName.parse(trial.figures.arm)
     # The teacher of a third generation is in its run alone.
-    chained = learned.kind == "distilled" and learned.generation > 2
+    chained = learned.kind == "student" and learned.generation > 2
     return None if shared is None or chained else shared.figures.test
 
 
@@ -146,10 +147,8 @@ def _by_seed(arm: StudyArmFacts, read: Callable[[ArmFacts], float | None]) -> di
 
 def _numbers(study: StudyFacts, arm: StudyArmFacts, figures: dict[str, dict[int, float]]) -> ArmNumbers:
     teachers = [teacher_figure(study, arm, trial) for trial in arm.done]
-    kept = [
-        trial.figures.test / teacher if trial.figures.test is not None and teacher else trial.figures.retention
-        for trial, teacher in zip(arm.done, teachers, strict=True)
-    ]
+    shares = [retention(trial.figures.test, teacher) for trial, teacher in zip(arm.done, teachers, strict=True)]
+    kept = [trial.figures.retention if share is None else share for trial, share in zip(arm.done, shares, strict=True)]
     own = figures[arm.arm]
     test = over_seeds(arm.done, lambda facts: facts.test)
     return ArmNumbers(
@@ -171,9 +170,7 @@ def _gap_closed(study: StudyFacts, arm: StudyArmFacts, own: Spread | None, teach
     scratch = over_seeds(study.named(control).done, lambda facts: facts.test)
     if scratch is None:
         return None
-    sign = 1 if study.metric.higher_is_better else -1
-    gap = sign * (teacher.mean - scratch.mean)
-    return sign * (own.mean - scratch.mean) / gap if gap > 0 else None
+    return gap_closed(own.mean, scratch.mean, teacher.mean, higher=study.metric.higher_is_better)
 
 
 def _judged(study: StudyFacts, comparison: Comparison) -> Judged:

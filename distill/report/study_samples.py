@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from densedistill.distill.gains import lead
 from densedistill.distill.report.panels import Cell, Panels, Row, read_columns
 from densedistill.distill.report.shared_teachers import teacher_labels
 from densedistill.distill.report.study_facts import StudyArmFacts, StudyFacts, TrialFacts
@@ -84,12 +85,14 @@ def _chosen(study: StudyFacts, numbers: Numbers) -> list[StudyArmFacts]:
     arms = [arm for arm in study.arms if arm.role != "search"]
     if len(arms) <= _ARMS_SHOWN:
         return arms
-    sign = -1 if study.metric.higher_is_better else 1
-    last = float("inf")
+    last, higher = float("inf"), study.metric.higher_is_better
     compared = {arm for arm, _ in study.pairs}
     ranked = sorted(
         (one for one in numbers.arms if one.arm.role != "search"),
-        key=lambda one: (one.arm.arm in compared, last if one.compared is None else sign * one.compared.mean),
+        key=lambda one: (
+            one.arm.arm in compared,
+            last if one.compared is None else -lead(one.compared.mean, 0.0, higher=higher),
+        ),
     )
     kept = {one.arm.arm for one in ranked[:_ARMS_SHOWN]}
     return [arm for arm in study.arms if arm.arm in kept]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from densedistill.distill import wording
+from densedistill.distill.gains import best
 from densedistill.distill.report import words
 from densedistill.distill.report.arithmetic import contradictions
 from densedistill.distill.report.study_claim import claim_sentence, marked
@@ -156,18 +157,17 @@ def _best(study: StudyFacts, numbers: Numbers) -> str:
     ranked = [one for one in numbers.arms if one.arm.role not in ("teacher", "search") and one.compared is not None]
     if not ranked:
         return ""
-    choose = max if study.metric.higher_is_better else min
-    best = choose(ranked, key=_mean)
-    reached = best.compared
+    leading = best(ranked, _mean, higher=study.metric.higher_is_better)
+    reached = leading.compared
     if reached is None:
         return ""
     figure = measured(reached.mean, reached.std, reached.count, study.metric.unit)
     if len(ranked) == 1:
-        return f"{_sentence(best.arm.label)} reaches {figure} on {numbers.where}."
+        return f"{_sentence(leading.arm.label)} reaches {figure} on {numbers.where}."
     extreme = "highest" if study.metric.higher_is_better else "lowest"
     mean = "mean " if reached.count > 1 else ""
     reading = f"{mean}{words.label(study.metric.name)} on {numbers.where}"
-    return f"The {extreme} {reading} is that of {best.arm.label}: {figure}."
+    return f"The {extreme} {reading} is that of {leading.arm.label}: {figure}."
 
 
 def _mean(one: ArmNumbers) -> float:

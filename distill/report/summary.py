@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from densedistill.distill import wording
+from densedistill.distill.arm_names import ArmName, Kind
+from densedistill.distill.gains import best, lead
 from densedistill.distill.report import words
 from densedistill.distill.report.facts import ArmFacts, RunFacts
 
@@ -34,10 +36,10 @@ def summarise(run: RunFacts) -> str:
     if not measured:
         return "No arm has been measured yet."
     sentences = [_state(run)] if not run.finished or not all(arm.finished for arm in run.arms) else []
-    teachers = [arm for arm in measured if words.parse_arm(arm.arm).kind == "teacher"]
+    teachers = [arm for arm in measured if ArmName.parse(arm.arm).kind == "teacher"]
     sentences += [_teacher(run, on, arm, first=index == 0) for index, arm in enumerate(teachers)]
     for arm in measured:
-        if words.parse_arm(arm.arm).kind == "distilled":
+        if ArmName.parse(arm.arm).kind == "student":
             sentences += _student(run, on, arm, measured)
     if len(measured) > 1:
         sentences.append(_best(run, on, measured))
@@ -45,11 +47,11 @@ def summarise(run: RunFacts) -> str:
     return " ".join(sentences)
 
 
-def partner(arm: ArmFacts, arms: Sequence[ArmFacts], kind: words.Kind) -> ArmFacts | None:
+def partner(arm: ArmFacts, arms: Sequence[ArmFacts], kind: Kind) -> ArmFacts | None:
     """The scratch or direct control of `arm`: of its own member, or the one that its generation shares."""
-    name = words.parse_arm(arm.arm)
-    named = {words.parse_arm(other.arm): other for other in arms}
-    own = words.ArmName(generation=name.generation, member=name.member, kind=kind)
+    name = ArmName.parse(arm.arm)
+    named = {ArmName.parse(other.arm): other for other in arms}
+    own = ArmName(generation=name.generation, member=name.member, kind=kind)
     return named.get(own) or named.get(replace(own, member=""))
 
 
@@ -88,10 +90,9 @@ def _student(run: RunFacts, on: Basis, arm: ArmFacts, arms: Sequence[ArmFacts]) 
 def _verdict(run: RunFacts, on: Basis, arm: ArmFacts, scratch: ArmFacts, teacher: ArmFacts | None) -> str:
     gain = _minus(on.value(arm), on.value(scratch))
     written = wording.difference(gain, run.metric.unit)
-    better = gain if run.metric.higher_is_better else -gain
     if written.strip("+\N{MINUS SIGN}") == wording.difference(0.0, run.metric.unit).strip("+"):
         return "Distillation made no visible difference."
-    if better < 0:
+    if lead(gain, 0.0, higher=run.metric.higher_is_better) < 0:
         return f"In this run distillation did not help: {written} against scratch."
     if arm.gap_closed is None:
         behind = teacher is not None and _behind(run, on, teacher, scratch)
@@ -108,9 +109,8 @@ def _verdict(run: RunFacts, on: Basis, arm: ArmFacts, scratch: ArmFacts, teacher
 
 
 def _best(run: RunFacts, on: Basis, arms: Sequence[ArmFacts]) -> str:
-    choose = max if run.metric.higher_is_better else min
-    best = choose(arms, key=lambda arm: _minus(on.value(arm), 0.0))
-    role = words.roles([arm.arm for arm in run.arms])[best.arm]
+    leading = best(arms, lambda arm: _minus(on.value(arm), 0.0), higher=run.metric.higher_is_better)
+    role = words.roles([arm.arm for arm in run.arms])[leading.arm]
     return f"The best arm is {'the ' if role.startswith(('teacher', 'student')) else ''}{role}."
 
 
@@ -130,8 +130,7 @@ def _aside(arm: ArmFacts, teacher: ArmFacts | None = None) -> str:
 
 
 def _behind(run: RunFacts, on: Basis, teacher: ArmFacts, scratch: ArmFacts) -> bool:
-    lead = _minus(on.value(teacher), on.value(scratch))
-    return lead <= 0 if run.metric.higher_is_better else lead >= 0
+    return lead(_minus(on.value(teacher), on.value(scratch)), 0.0, higher=run.metric.higher_is_better) <= 0
 
 
 def _minus(a: float | None, b: float | None) -> float:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+
+from densedistill.distill.arm_names import ArmName
 
 _LABELS = {
     "accuracy": "top-1 accuracy",
@@ -44,39 +43,6 @@ _UNITS = {
     "psnr_rgb": "dB",
 }
 
-Kind = Literal["teacher", "distilled", "scratch", "direct", "other"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ArmName:
-    """What an arm's name says."""
-
-    generation: int
-    member: str
-    """The letter of one of several students of a generation; empty where there is one."""
-    kind: Kind
-
-
-def parse_arm(arm: str) -> ArmName:
-    """Take apart `gen_02`, `gen_02_a`, `gen_02_scratch`, `gen_02_a_scratch`, `gen_02_scratch_a`."""
-    found = re.fullmatch(r"gen_(\d+)((?:_[a-z]+)*)", arm)
-    if found is None:
-        return ArmName(generation=0, member="", kind="other")
-    generation, words = int(found[1]), [word for word in found[2].split("_") if word]
-    members = [word for word in words if len(word) == 1]
-    kinds = [word for word in words if len(word) > 1]
-    kind: Kind
-    match kinds:
-        case []:
-            kind = "teacher" if generation == 1 else "distilled"
-        case ["scratch"]:
-            kind = "scratch"
-        case ["direct"]:
-            kind = "direct"
-        case _:
-            kind = "other"
-    return ArmName(generation=generation, member="".join(members), kind=kind)
-
 
 def roles(arms: Sequence[str], others: Sequence[str] = ()) -> dict[str, str]:
     """Each arm of a run in words, such as `student (distilled)`; distinct within the run.
@@ -84,20 +50,20 @@ def roles(arms: Sequence[str], others: Sequence[str] = ()) -> dict[str, str]:
     A chain of two speaks of teacher and student; a longer one numbers its generations. `others` are named beside them,
     arms that did not run and columns that are no arms, and leave unchanged how the run's own are called.
     """
-    longer = any(parse_arm(arm).generation > 2 for arm in arms)
-    named = {other: _role(other, longer or parse_arm(other).generation > 2) for other in others}
+    longer = any(ArmName.parse(arm).generation > 2 for arm in arms)
+    named = {other: _role(other, longer or ArmName.parse(other).generation > 2) for other in others}
     return named | {arm: _role(arm, longer) for arm in arms}
 
 
 def _role(arm: str, longer: bool) -> str:
-    name = parse_arm(arm)
+    name = ArmName.parse(arm)
     if name.kind == "other":
         return arm
     if name.kind == "teacher" and not name.member:
         return "teacher"
     who = f"generation {name.generation}" if longer else ("teacher" if name.generation == 1 else "student")
     who = f"{who} {name.member.upper()}" if name.member else who
-    how = {"teacher": "", "distilled": " (distilled)", "scratch": " (scratch)", "direct": " (direct)"}
+    how = {"teacher": "", "student": " (distilled)", "scratch": " (scratch)", "direct": " (direct)"}
     return f"{who}{how[name.kind]}"
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from densedistill.distill import wording
+from densedistill.distill.gains import lead
 from densedistill.distill.statistics.comparison import Comparison
 from densedistill.distill.statistics.samples import Interval
 
@@ -49,7 +50,7 @@ def give_verdict(
     evidence = f"{gain}, {_sample(comparison)}, {_p(comparison)}"
     if not _supported(comparison):
         return Verdict(outcome="none", text=f"no difference shown: {evidence}{_reach(comparison, unit)}")
-    better = (mean > 0) == higher_is_better
+    better = lead(mean, 0.0, higher=higher_is_better) > 0
     return Verdict(outcome="better" if better else "worse", text=evidence if better else f"worse: {evidence}")
 
 

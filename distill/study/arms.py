@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from densedistill.distill.arm_names import ArmName
 from densedistill.distill.errors import RequestError
 from densedistill.distill.immaterial import among
 from densedistill.distill.study.definition import ArmDefinition, Search, StudyDefinition
@@ -45,12 +46,12 @@ class StudyArm:
     @property
     def generation(self) -> int:
         """Which network of the chain it trains."""
-        return int(self.trains[4:6])
+        return ArmName.parse(self.trains).generation
 
     @property
     def taught(self) -> bool:
         """Whether it has a teacher."""
-        return not self.trains.endswith("_scratch") and self.generation > 1
+        return ArmName.parse(self.trains).kind in ("student", "direct")
 
 
 def study_arms(study: StudyDefinition) -> tuple[StudyArm, ...]:
@@ -92,7 +93,7 @@ def _expanded(
     title = definition.label or name
     called = "" if condition is None else f" ({study.condition_labels.get(condition, condition)})"
     # Two students without a teacher answer no question of distillation, unless the study asks it.
-    implied = None if definition.trains.endswith("_scratch") else study.control
+    implied = None if ArmName.parse(definition.trains).kind == "scratch" else study.control
     against = None if name == study.control else definition.against or implied
     for place in _places(definition.grid):
         full = "-".join(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -9,6 +10,7 @@ from typing import Any, Literal
 import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator
 
+from densedistill.distill.arm_names import ArmName, Kind
 from densedistill.distill.errors import RequestError
 from densedistill.distill.recipe import FROZEN
 from densedistill.distill.run_dir import read_config_file
@@ -16,6 +18,9 @@ from densedistill.distill.validation import validated
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 """Names of studies, arms and conditions are names of folders too."""
+
+_FIRST: Mapping[Kind, int] = {"teacher": 1, "student": 2, "scratch": 2, "direct": 3}
+"""The first generation that has an arm of the kind."""
 
 Expectation = Literal["better", "worse"]
 
@@ -107,7 +112,7 @@ class ArmDefinition(BaseModel):
 
     label: str | None = None
     """For tables; None: the arm's name."""
-    trains: str = Field(default="gen_02", pattern=r"^gen_\d\d(_scratch|_direct)?$")
+    trains: str = "gen_02"
     """Which arm of the chain it is: `gen_02_scratch` has no teacher, `gen_03_direct` skips the generations between."""
     settings: Settings = Field(default_factory=dict)
     """What this arm changes in the study's `base`."""
@@ -118,6 +123,16 @@ class ArmDefinition(BaseModel):
     search: Search | None = None
     against: str | None = None
     """The arm it is compared with; None: the study's control, and for an arm without a teacher nothing."""
+
+    @field_validator("trains")
+    @classmethod
+    def _of_a_chain(cls, trains: str) -> str:
+        name = ArmName.parse(trains)
+        if str(name) != trains or name.member or name.generation < _FIRST.get(name.kind, math.inf):
+            raise ValueError(
+                f"'{trains}' is no arm of a chain: give gen_01, gen_02, gen_02_scratch, gen_03_direct or a later one"
+            )
+        return trains
 
     @field_validator("grid")
     @classmethod

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from densedistill.distill.arm_names import ArmName
 from densedistill.distill.config import Resolved, resolve
 from densedistill.distill.errors import RequestError
 from densedistill.distill.immaterial import HOW_DATA_ARE_READ, among
@@ -101,10 +102,10 @@ def trial_settings(
     study: StudyDefinition, arm: StudyArm, seed: int, sampled: Mapping[str, Any] | None = None
 ) -> RunSettings:
     """What the run of `arm` with `seed` changes in the preset: it trains that arm and the students that teach it."""
-    kind = arm.trains[len("gen_00_") :]
+    kind = ArmName.parse(arm.trains).kind
     run = {
-        "generations": max(arm.generation, 1),
-        "controls": [kind] if kind else [],
+        "generations": arm.generation,
+        "controls": [kind] if kind in ("scratch", "direct") else [],
         "only": [arm.trains],
         "seed": seed,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from densedistill.distill.report.arithmetic import CLAIMS, Claim, check, contradictions, gap_closed, share
+from densedistill.distill.report.arithmetic import CLAIMS, Claim, bridged, check, contradictions, share
 
 
 def claim(stated: str, *parts: str) -> Claim:
@@ -25,7 +25,7 @@ def test_what_follows_is_left_alone() -> None:
 
 
 def test_the_gap_by_hand() -> None:
-    assert gap_closed(25.79, 23.02, 27.26) == pytest.approx(100 * 2.77 / 4.24)
+    assert bridged(25.79, 23.02, 27.26) == pytest.approx(100 * 2.77 / 4.24)
 
 
 @pytest.mark.parametrize(

@@ -52,7 +52,10 @@ def test_every_fault_is_in_one_message() -> None:
         ({"seeds": [1, 1]}, ["a seed twice"]),
         ({"condition_labels": {"weak": "Weak"}}, ["names 'weak', which is none of the conditions (none)"]),
         ({"arms": {**PLAIN["arms"], "Bad Name": {}}}, ["not Bad Name", "lower-case"]),
-        ({"arms": {**PLAIN["arms"], "kd": {"trains": "student"}}}, ["arms.kd.trains"]),
+        *(
+            ({"arms": {**PLAIN["arms"], "kd": {"trains": name}}}, ["arms.kd.trains", f"'{name}' is no arm of a chain"])
+            for name in ("student", "gen_00", "gen_2", "gen_02_a", "gen_01_scratch", "gen_02_direct", "gen_02_other")
+        ),
         ({"control": "kd"}, ["arm 'kd' has others compared with it"]),
         (
             {

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from densedistill.distill.arithmetic import contradictions
 from densedistill.distill.arm_names import arm_name
 from densedistill.distill.config import Resolved
 from densedistill.distill.data import TaskData
@@ -128,6 +129,7 @@ def make_result(
     """result.json, schema 1. `earlier` are the arms of the run it is compared with, `doctor` is what it found."""
     config, metric = resolved.config, resolved.spec.metric
     arms = [record["arm"] for record in records]
+    references = [reference for reference in published(resolved) if reference.arm in arms]
     return {
         "schema": SCHEMA,
         "task": config.task,
@@ -142,7 +144,8 @@ def make_result(
         "arms": compare(records, metric, earlier),
         "baselines": list(baselines),
         "doctor": None if doctor is None else examined(doctor),
-        "references": [asdict(reference) for reference in published(resolved) if reference.arm in arms],
+        "references": [asdict(reference) for reference in references],
+        "arithmetic": contradictions(resolved.spec.claims, [reference.source for reference in references]),
         "environment": {**environment, "commit": commit(), "system": platform.platform()},
     }
 

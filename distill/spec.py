@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
 from densedistill.distill.application import Application
+from densedistill.distill.arithmetic import Claim
 from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.features import Features, Role
 from densedistill.distill.fidelity import FidelityFunction
@@ -236,6 +237,8 @@ class TaskSpec:
     of test sets alone, when an arm is done. None: this set has no such figures."""
     application: Application = field(default_factory=Application)
     """How its networks are applied to anybody's images; as they are, dense tasks need say nothing."""
+    claims: tuple[Claim, ...] = ()
+    """Figures that its references derive from others they print. Where one does not follow, results say so."""
     baselines: Callable[[Any], Mapping[str, Callable[[Tensor], Tensor]]] = field(default=no_baselines)
     """(data options) -> what an arm must beat to be worth its weights: functions from input to raw output."""
 

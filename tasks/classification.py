@@ -31,6 +31,7 @@ from densedistill.distill.test_time import flips, shifts
 from densedistill.tasks.methods import classification_methods
 from densedistill.tasks.peers import peers
 from densedistill.tasks.pictures import input_picture
+from densedistill.tasks.reference_arithmetic import CLASSIFICATION_CLAIMS
 from densedistill.tasks.registry import register
 from densedistill.tasks.systems import systems
 
@@ -149,6 +150,7 @@ def classification() -> TaskSpec:
     return TaskSpec(
         name="cls",
         summary="image classification: ResNet101 → MobileNetV2, by accuracy",
+        claims=CLASSIFICATION_CLAIMS,
         metric=MetricSpec(
             name="accuracy", unit="%", higher_is_better=True, make=lambda _options, data: Accuracy(len(data.classes))
         ),

@@ -26,6 +26,7 @@ from densedistill.tasks.edge_benchmark import benchmark
 from densedistill.tasks.methods_dense import edge_methods
 from densedistill.tasks.padding import predict
 from densedistill.tasks.pictures import as_pixels, input_picture
+from densedistill.tasks.reference_arithmetic import EDGE_CLAIMS
 from densedistill.tasks.registry import register
 from densedistill.tasks.unets import UNETS
 
@@ -89,6 +90,7 @@ def edges() -> TaskSpec:
     return TaskSpec(
         name="edges",
         summary="edge detection: U-Net ResNet34 → U-Net MobileNetV2, by Dice",
+        claims=EDGE_CLAIMS,
         metric=MetricSpec(name="dice", unit="", higher_is_better=True, make=lambda _options, _data: Dice()),
         methods=edge_methods(),
         presets={"demo": demo(), "paper": paper()},

@@ -174,7 +174,7 @@ class StudyWork:
         arm, seed = self.places[claimed.job.key]
         _suggest_fixed(claimed.trial, [arm.name for arm in self.plan.arms], self.study.seeds)
         sampled = self._sampled(claimed, arm.points)
-        settings = trial_settings(self.study, arm, seed, sampled)
+        settings = trial_settings(self.study, arm, seed, self.spec, sampled)
         taught = self.plan.taught_by.get((arm.name, seed))
         teacher = None if taught is None else self._finished_teacher(taught, claimed)
         prunes = self.study.pruning is not None and arm.role == "method"
@@ -265,7 +265,7 @@ class StudyWork:
     def _record(self, trials: Mapping[str, JobView], teachers: Mapping[str, JobView]) -> dict[str, Any]:
         return study_record(
             self.plan,
-            self.spec.metric,
+            self.spec,
             self.folder,
             trials=trials,
             teachers=teachers,

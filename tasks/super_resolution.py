@@ -27,6 +27,7 @@ from densedistill.distill.spec import (
 )
 from densedistill.distill.test_time import dihedral, mirrors
 from densedistill.tasks.pictures import as_pixels, centre
+from densedistill.tasks.reference_arithmetic import SUPER_RESOLUTION_CLAIMS
 from densedistill.tasks.registry import register
 from densedistill.tasks.sr_methods import METHODS
 
@@ -186,6 +187,7 @@ def super_resolution() -> TaskSpec:
     return TaskSpec(
         name="sr",
         summary="super-resolution: SwinIR → AttentionSRNet, by PSNR on Y",
+        claims=SUPER_RESOLUTION_CLAIMS,
         metric=MetricSpec(
             name="psnr_y",
             unit="dB",

@@ -139,6 +139,8 @@ class RunFacts:
     arms: tuple[ArmFacts, ...]
     baselines: tuple[BaselineFacts, ...]
     references: tuple[ReferenceFacts, ...]
+    arithmetic: tuple[str, ...]
+    """A sentence for each figure of the references that does not follow from their others."""
     environment: Mapping[str, str]
     epochs: tuple[EpochFacts, ...]
     config: str

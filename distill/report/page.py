@@ -10,7 +10,6 @@ from densedistill.distill import wording
 from densedistill.distill.arm_names import ArmName
 from densedistill.distill.files import write_text
 from densedistill.distill.report import words
-from densedistill.distill.report.arithmetic import contradictions
 from densedistill.distill.report.drawing import Chart, Stroke, strokes
 from densedistill.distill.report.export import write_beside
 from densedistill.distill.report.facts import ArmFacts, RunFacts
@@ -143,7 +142,7 @@ def render(run: RunFacts, figures: RunCharts) -> str:
         panels=read_panels(run.folder, names),
         figures=figures,
         notices=_notices(run, named),
-        contradictions=[one.sentence for one in contradictions(run.task, [one.source for one in run.references])],
+        contradictions=run.arithmetic,
         fidelity=_fidelity(run, named, looks),
         data=_data(run),
         remarks=_remarks(run, named),

@@ -59,6 +59,7 @@ def read_run(folder: Path) -> RunFacts:
         arms=_with_unfinished(arm_facts(result), _read_records(folder), epochs, metric),
         baselines=baseline_facts(result),
         references=reference_facts(result),
+        arithmetic=strings(result.get("arithmetic")),
         environment={key: plain(value) for key, value in fields(result.get("environment")).items()},
         epochs=epochs,
         config=config_text,

@@ -13,7 +13,7 @@ from densedistill.distill.report.configurations import differing, exact, experim
 from densedistill.distill.report.facts import ArmFacts, RunFacts
 from densedistill.distill.report.reading import read_run
 from densedistill.distill.report.study_facts import State, StudyArmFacts, StudyFacts, TrialFacts
-from densedistill.distill.report.study_reading import references_of
+from densedistill.distill.report.study_reading import arithmetic_of, references_of
 
 _MOST_NAMED = 4
 """Fields that a configuration is called after; where more differ, the first run's folder names it."""
@@ -72,6 +72,7 @@ def as_study(runs: Sequence[RunFacts]) -> StudyFacts:
         pairs=tuple(pair for place in range(len(groups)) for pair in _pairs(groups, place)),
         teachers=(),
         references=references_of(runs),
+        arithmetic=arithmetic_of(runs),
         complete=all(run.finished for run in runs),
         warnings=_warnings(runs),
         notes=(),

@@ -102,6 +102,8 @@ class StudyFacts:
     contrasts: tuple[ContrastFacts, ...] = ()
     teachers: tuple[TeacherFacts, ...]
     references: tuple[ReferenceFacts, ...]
+    arithmetic: tuple[str, ...]
+    """A sentence for each figure of the references that does not follow from their others."""
     complete: bool
     warnings: tuple[str, ...]
     notes: tuple[str, ...]

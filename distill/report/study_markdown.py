@@ -9,7 +9,7 @@ from densedistill.distill.report.sheets import to_markdown
 from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_numbers import Numbers, compute
 from densedistill.distill.report.study_tables import study_sheets
-from densedistill.distill.report.study_words import answer, contradictions_of, notices_of
+from densedistill.distill.report.study_words import answer, notices_of
 
 
 def study_markdown(study: StudyFacts) -> str:
@@ -33,7 +33,7 @@ def _head(study: StudyFacts, numbers: Numbers) -> str:
 
 
 def _arithmetic(study: StudyFacts) -> str:
-    told = contradictions_of(study)
+    told = study.arithmetic
     lines = "\n".join(f"- {sentence}" for sentence in told)
     return f"**Arithmetic of the references**: what does not follow from their own figures\n\n{lines}\n" if told else ""
 

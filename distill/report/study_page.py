@@ -24,7 +24,7 @@ from densedistill.distill.report.study_outcomes import outcome_charts
 from densedistill.distill.report.study_reading import read_study_facts
 from densedistill.distill.report.study_samples import study_panels
 from densedistill.distill.report.study_tables import study_sheets
-from densedistill.distill.report.study_words import answer, contradictions_of, notices_of
+from densedistill.distill.report.study_words import answer, notices_of
 from densedistill.distill.report.templates import filled, unbroken
 
 
@@ -75,7 +75,7 @@ def render_study(
         sections=sections,
         panels=panels,
         notices=notices_of(study),
-        contradictions=contradictions_of(study),
+        contradictions=study.arithmetic,
         sheets=sheets,
         data=_data(study),
         command=shlex.join(study.command),

@@ -79,9 +79,8 @@ def read_study_facts(folder: Path) -> StudyFacts:
         pairs=_pairs(entries(study.get("arms")), names, text(study.get("control"))),
         contrasts=_contrasts(entries(study.get("contrasts")), names),
         teachers=tuple(teacher for teacher in teachers if same[teacher.key] == teacher.key),
-        references=tuple(
-            one for one in references_of(trial.run for arm in arms for trial in arm.trials) if belongs(one, source)
-        ),
+        references=tuple(one for one in references_of(_runs(arms)) if belongs(one, source)),
+        arithmetic=strings(study.get("arithmetic")) if source else arithmetic_of(_runs(arms)),
         complete=bool(study.get("complete", all(_ended(arm) for arm in arms))),
         warnings=strings(study.get("warnings")),
         notes=strings(study.get("notes")),
@@ -93,6 +92,15 @@ def read_study_facts(folder: Path) -> StudyFacts:
 def references_of(runs: Iterable[RunFacts | None]) -> tuple[ReferenceFacts, ...]:
     """The published figures beside any of `runs`, each once."""
     return tuple(dict.fromkeys(reference for run in runs if run is not None for reference in run.references))
+
+
+def arithmetic_of(runs: Iterable[RunFacts | None]) -> tuple[str, ...]:
+    """What does not follow in the references of any of `runs`, each once."""
+    return tuple(dict.fromkeys(sentence for run in runs if run is not None for sentence in run.arithmetic))
+
+
+def _runs(arms: Iterable[StudyArmFacts]) -> list[RunFacts | None]:
+    return [trial.run for arm in arms for trial in arm.trials]
 
 
 def belongs(reference: ReferenceFacts, source: str) -> bool:

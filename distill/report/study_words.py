@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from densedistill.distill import wording
 from densedistill.distill.gains import best
 from densedistill.distill.report import words
-from densedistill.distill.report.arithmetic import contradictions
 from densedistill.distill.report.study_claim import claim_sentence, marked
 from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_numbers import ArmNumbers, Judged, Numbers
@@ -90,12 +89,6 @@ def _ranged(texts: Sequence[str]) -> str:
         return low if float(low) == float(high) else f"{low} to {high}"
 
     return _NUMBER.sub(written, texts[0])
-
-
-def contradictions_of(study: StudyFacts) -> list[str]:
-    """A sentence for each figure of the study's references that does not follow from their others."""
-    sources = [study.claim_source, *(one.source for one in study.references)]
-    return [one.sentence for one in contradictions(study.task, sources)]
 
 
 def measured(spread_mean: float, deviation: float | None, count: int, unit: str) -> str:

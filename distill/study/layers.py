@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from densedistill.distill.config import Request
+from pydantic import BaseModel
+
+from densedistill.distill.config import Request, RunConfig
 from densedistill.distill.errors import RequestError
 from densedistill.distill.immaterial import among
+from densedistill.distill.spec import TaskSpec
 
 FLAGS = {
     "data": "data.name",
@@ -21,8 +25,6 @@ FLAGS = {
 """Names of `distill.py`'s flags, and the fields that they set."""
 REPLACED = {"method": "method", "teacher": "networks.0", "student": "networks.1"}
 """Flags that replace a whole part of the configuration: what earlier layers set below it belongs to what was there."""
-PATHS = ("teacher_weights", "student_weights", "data.root", "method.vgg19")
-"""Fields in which `$NAME` stands for an environment variable, so that a study file names no machine's folders."""
 
 
 def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,13 +44,32 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def expanded(field: str, value: Any) -> Any:
-    """`value`, with environment variables in place of their names where `field` holds a path.
+def path_fields(spec: TaskSpec) -> frozenset[str]:
+    """Fields in which `$NAME` stands for an environment variable, so that a study file names no machine's folders.
+
+    They are those that the configuration, the data options and the methods' parameters declare as paths.
+    """
+    found = {*_paths(RunConfig, "")}
+    for preset in spec.presets.values():
+        found |= _paths(type(preset.data), "data.")
+    for name, method in spec.methods.items():
+        for part in ("method.", f"method.also.{name}."):
+            found |= _paths(type(method.parameters), part)
+    return frozenset(found)
+
+
+def _paths(model: type[BaseModel], part: str) -> set[str]:
+    fields = model.model_fields.items()
+    return {f"{part}{name}" for name, field in fields if field.annotation in (Path, Path | None)}
+
+
+def expanded(field: str, value: Any, paths: Container[str]) -> Any:
+    """`value`, with environment variables in place of their names where `field` is one of `paths`.
 
     Raises:
         RequestError: there is no such variable.
     """
-    if field not in PATHS or not isinstance(value, str):
+    if field not in paths or not isinstance(value, str):
         return value
     path = os.path.expandvars(value)
     if "$" in path:
@@ -67,15 +88,15 @@ class RunSettings:
     settings: tuple[tuple[str, object], ...]
 
     @classmethod
-    def of(cls, preset: str, settings: Mapping[str, Any]) -> RunSettings:
-        """From the answer of `merged`."""
+    def of(cls, preset: str, settings: Mapping[str, Any], paths: Container[str]) -> RunSettings:
+        """From the answer of `merged`; `paths` are the fields of `path_fields`."""
         return cls(
             preset=preset,
             method=settings.get("method"),
             teacher=settings.get("teacher"),
             student=settings.get("student"),
             settings=tuple(
-                (field, expanded(field, value)) for field, value in settings.items() if field not in REPLACED
+                (field, expanded(field, value, paths)) for field, value in settings.items() if field not in REPLACED
             ),
         )
 

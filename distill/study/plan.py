@@ -17,7 +17,7 @@ from densedistill.distill.study.arms import StudyArm, study_arms
 from densedistill.distill.study.contrasts import StudyContrast, contrasts_of
 from densedistill.distill.study.definition import Expectation, StudyDefinition
 from densedistill.distill.study.expectations import expected_of
-from densedistill.distill.study.layers import RunSettings, merged
+from densedistill.distill.study.layers import RunSettings, merged, path_fields
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +72,7 @@ def plan_study(study: StudyDefinition, spec: TaskSpec) -> StudyPlan:
                 sampled = {
                     name: getattr(bounds, edge) for name, bounds in (arm.search.fields if arm.search else {}).items()
                 }
-                configs[arm.name] = resolve(spec, trial_settings(study, arm, arm.seeds[0], sampled).request())
+                configs[arm.name] = resolve(spec, trial_settings(study, arm, arm.seeds[0], spec, sampled).request())
             for seed in arm.seeds if arm.taught else ():
                 plan = teacher_plan(study, arm, seed, spec)
                 teachers.setdefault(plan.key, plan)
@@ -99,7 +99,7 @@ def _named(arms: Sequence[str]) -> str:
 
 
 def trial_settings(
-    study: StudyDefinition, arm: StudyArm, seed: int, sampled: Mapping[str, Any] | None = None
+    study: StudyDefinition, arm: StudyArm, seed: int, spec: TaskSpec, sampled: Mapping[str, Any] | None = None
 ) -> RunSettings:
     """What the run of `arm` with `seed` changes in the preset: it trains that arm and the students that teach it."""
     kind = ArmName.parse(arm.trains).kind
@@ -109,7 +109,7 @@ def trial_settings(
         "only": [arm.trains],
         "seed": seed,
     }
-    return RunSettings.of(study.preset, merged(study.base, arm.settings, sampled or {}, run))
+    return RunSettings.of(study.preset, merged(study.base, arm.settings, sampled or {}, run), path_fields(spec))
 
 
 def teacher_plan(study: StudyDefinition, arm: StudyArm, seed: int, spec: TaskSpec) -> TeacherPlan:
@@ -120,7 +120,7 @@ def teacher_plan(study: StudyDefinition, arm: StudyArm, seed: int, spec: TaskSpe
         "seed": study.teacher_seed if study.teachers == "shared" else seed,
         "teacher_cache": None,
     }
-    settings = RunSettings.of(study.preset, merged(arm.teacher, own))
+    settings = RunSettings.of(study.preset, merged(arm.teacher, own), path_fields(spec))
     resolved = resolve(spec, settings.request())
     return TeacherPlan(key=teacher_key(resolved), settings=settings, fields=_fields_of(resolved))
 

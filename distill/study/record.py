@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from densedistill.distill.arithmetic import contradictions
 from densedistill.distill.errors import RequestError
-from densedistill.distill.spec import MetricSpec
+from densedistill.distill.spec import TaskSpec
 from densedistill.distill.study.arms import StudyArm, axes_of
 from densedistill.distill.study.fairness import notes_of, warnings_of
 from densedistill.distill.study.folder import StudyDir
@@ -38,7 +39,7 @@ def trial_key(arm: str, seed: int) -> str:
 
 def study_record(
     plan: StudyPlan,
-    metric: MetricSpec,
+    spec: TaskSpec,
     folder: StudyDir,
     *,
     trials: Mapping[str, JobView],
@@ -48,7 +49,8 @@ def study_record(
 ) -> dict[str, Any]:
     """study.json, schema 1. `about` is the data and the environment of any finished run."""
     study = plan.study
-    own = study.metric or metric
+    own = study.metric or spec.metric
+    claimed = [] if study.claim is None else [study.claim.source]
     return {
         "schema": SCHEMA,
         "study": study.name,
@@ -69,6 +71,7 @@ def study_record(
             {"contrast": one.name, "label": one.label, "of": list(one.of), "minus": list(one.minus)}
             for one in plan.contrasts
         ],
+        "arithmetic": contradictions(spec.claims, claimed),
         "warnings": warnings_of(plan),
         "notes": notes_of(plan),
         "command": list(command),

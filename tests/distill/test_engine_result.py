@@ -8,6 +8,7 @@ from types import ModuleType
 
 import pytest
 
+from densedistill.distill.arithmetic import Claim, share
 from densedistill.distill.result import compare
 from densedistill.distill.spec import Reference
 
@@ -38,12 +39,19 @@ def test_each_arm_is_compared_with_its_own_teacher_and_scratch(tiny: ModuleType,
 def test_references_stand_beside_the_arms_and_never_among_them(tiny: ModuleType, tmp_path: Path) -> None:
     spec = tiny.tiny_spec("edges")
     references = tuple(
-        Reference(arm=arm, value=0.99, metric="dice", split="val", source="a paper") for arm in ("gen_02", "gen_03")
+        Reference(arm=arm, value=0.99, metric="dice", split="val", source="reference 009, table 1")
+        for arm in ("gen_02", "gen_03")
     )
     preset = dataclasses.replace(spec.presets["demo"], references=references)
-    chain = tiny.tiny_chain(dataclasses.replace(spec, presets={"demo": preset}), tmp_path, {"recipe.epochs": 1})
+    claim = Claim(reference="009", where="table 1", says="60 %", stated="60", formula=share, parts=("1.00", "2.00"))
+    chain = tiny.tiny_chain(
+        dataclasses.replace(spec, presets={"demo": preset}, claims=(claim,)), tmp_path, {"recipe.epochs": 1}
+    )
     result = chain.run()
-    assert [(one["arm"], one["value"], one["source"]) for one in result["references"]] == [("gen_02", 0.99, "a paper")]
+    assert [(one["arm"], one["value"], one["source"]) for one in result["references"]] == [
+        ("gen_02", 0.99, "reference 009, table 1")
+    ]
+    assert result["arithmetic"] == ["Reference 009, table 1: 60 %; from its figures 1.00, 2.00 follows 50 %."]
     assert [arm["arm"] for arm in result["arms"]] == ["gen_01", "gen_02", "gen_02_scratch"]
     assert all(0.99 not in arm.values() for arm in result["arms"])
     assert result["schema"] == 1

@@ -59,8 +59,12 @@ def _database(url: str) -> BaseStorage:
     """Open it, and make its tables where they are not there: of two processes that begin at once, one makes them."""
     import optuna
     from sqlalchemy.exc import IntegrityError, OperationalError
+    from sqlalchemy.pool import NullPool
 
-    options = {"connect_args": {"timeout": SQLITE_PATIENCE_SECONDS}} if url.startswith("sqlite") else {}
+    options: dict[str, object] = {}
+    if url.startswith("sqlite"):
+        # No pool: one would keep a connection open for each thread that ever asked, and nothing would close them.
+        options = {"connect_args": {"timeout": SQLITE_PATIENCE_SECONDS}, "poolclass": NullPool}
     for left in reversed(range(OPENINGS)):
         try:
             opened = optuna.storages.RDBStorage(url, engine_kwargs=options)

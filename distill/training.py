@@ -115,17 +115,23 @@ class ArmTraining:
         return total
 
     def gradient_seconds(self, batch: Batch, taught: Prediction | None, *, repeats: int = 3) -> float:
-        """The shortest time of `repeats` passes forward and backward, which leave everything as it was before."""
+        """The shortest time of `repeats` passes forward and backward.
+
+        They leave everything as it was before, also where one fails, as a compiler may in the backward pass.
+        """
         before = copy.deepcopy(self.step_module.state_dict())
         shortest = math.inf
-        for _ in range(repeats):
-            synchronise(self.runtime.device)
-            started = time.perf_counter()
-            self._gradients(batch, taught)
-            synchronise(self.runtime.device)
-            shortest = min(shortest, time.perf_counter() - started)
+        try:
+            for _ in range(repeats):
+                synchronise(self.runtime.device)
+                started = time.perf_counter()
+                self._gradients(batch, taught)
+                synchronise(self.runtime.device)
+                shortest = min(shortest, time.perf_counter() - started)
+                self.optimizer.zero_grad()
+        finally:
             self.optimizer.zero_grad()
-        self.step_module.load_state_dict(before)
+            self.step_module.load_state_dict(before)
         return shortest
 
     def _gradients(self, batch: Batch, taught: Prediction | None) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch._dynamo.backends.common import aot_autograd
 
 from densedistill.distill import compilation
 from densedistill.distill.errors import InterruptedRunError
@@ -19,6 +20,7 @@ from densedistill.distill.progress import SilentLog
 from densedistill.distill.step import DistillationStep
 from densedistill.distill.training import ArmTraining
 
+_COMPILE = torch.compile
 EPOCHS = 4
 """Of 6 steps: long enough for a decision at step 8."""
 
@@ -148,6 +150,25 @@ def test_a_compiler_that_fails_costs_a_sentence(
     arms, texts = _run(tiny, tmp_path / "run", "always", generations=1)
     assert "gen_01 is not compiled: compiling it failed (no C++ compiler found)" in texts
     assert arms["gen_01"]["epochs"] == EPOCHS
+
+
+def test_a_backward_pass_that_cannot_be_compiled_leaves_no_trace(
+    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By then a forward pass has moved the running statistics."""
+
+    def broken(_graph: object, _inputs: object) -> Any:
+        raise RuntimeError("no shared memory for the backward kernel")
+
+    backend = aot_autograd(fw_compiler=lambda graph, _inputs: graph.forward, bw_compiler=broken)
+    _run(tiny, tmp_path / "eager", "never", generations=1)
+    stand_in = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function, **given: _COMPILE(function, dynamic=False, backend=backend))
+    _arms, texts = _run(tiny, tmp_path / "failed", "always", generations=1)
+    monkeypatch.setattr(torch, "compile", stand_in)
+    assert any("gen_01 is not compiled" in text and "no shared memory" in text for text in texts)
+    weights = "gen_01/model.safetensors"
+    assert tiny.same_bytes(tmp_path / "eager" / weights, tmp_path / "failed" / weights)
 
 
 def test_timing_leaves_no_trace(tiny: ModuleType, tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from densedistill.distill.arm import Arm, ArmPlan, chosen, plan_arms
@@ -16,6 +15,7 @@ from densedistill.distill.config import Resolved
 from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RequestError
 from densedistill.distill.features import found_features
+from densedistill.distill.generator import seeded
 from densedistill.distill.memory import PROBE_IMAGES, MemoryEstimate, fitting_images, require_memory
 from densedistill.distill.method_context import adapted, combined_terms, look, moved, training_labels
 from densedistill.distill.micro_batches import smallest_piece
@@ -130,8 +130,7 @@ class Assembler:
         """
         config = self.resolved.config
         weights = {1: config.teacher_weights, 2: config.student_weights}.get(plan.generation)
-        with torch.random.fork_rng():
-            torch.manual_seed(derive(config.seed, "init", plan.generation))
+        with seeded(derive(config.seed, "init", plan.generation)):
             policy: Pretrained = "none" if weights is not None else self.policy_for(plan)
             built = self.networks.build(spec.name, self.arguments_of(plan), pretrained=policy)
         if built.warning:

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from densedistill.distill.errors import RequestError
+from densedistill.distill.generator import seeded
 from densedistill.distill.losses.logit_gradients import (
     kd_gradient,
     label_gradient,
@@ -181,8 +182,7 @@ def measure_mixup(
 
 def _drawn(images: int, draws: int, concentration: float, seed: int) -> tuple[Tensor, Tensor]:
     """Each image's partner (B,), and λ (D, B). The global generator stays where it is."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         order = torch.randperm(images)
         mix_DB = torch.distributions.Beta(concentration, concentration).sample((draws, images))
     # A cycle through a random order: every image meets another one, and none itself.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 from torch import nn
 
 from densedistill.distill.arm import ArmPlan
@@ -11,6 +10,7 @@ from densedistill.distill.assembly import Assembler
 from densedistill.distill.config import Resolved
 from densedistill.distill.doctor.plain import without_alpha
 from densedistill.distill.dry_run import TrialChain, first_of_each
+from densedistill.distill.generator import seeded
 from densedistill.distill.progress import SilentLog
 from densedistill.distill.run_dir import ArmDir, RunDir
 from densedistill.distill.runtime import place
@@ -46,8 +46,7 @@ class DoctorChain(TrialChain):
         """`plan`'s network as it would be before any training."""
         arguments = self.arguments_of(plan)
         name = self.resolved.config.network(plan.generation, plan.variant).name
-        with torch.random.fork_rng():
-            torch.manual_seed(derive(self.resolved.config.seed, "init", plan.generation))
+        with seeded(derive(self.resolved.config.seed, "init", plan.generation)):
             network = self.networks.build(name, arguments, pretrained="none").module
         return place(network, self.runtime.device, channels_last=self.resolved.config.speed.channels_last)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,12 +17,19 @@ from densedistill.distill.outputs import Batch, Prediction, StepOutputs
 from densedistill.distill.probe import sample_batch
 from densedistill.distill.progress import SilentLog
 from densedistill.distill.run_dir import ArmDir
+from densedistill.distill.runtime import Runtime
 from densedistill.distill.surroundings import Surroundings
 from densedistill.distill.taps import Tapped
 from densedistill.distill.training import ArmTraining
 
 BENCH_IMAGES = 16
 """Most images of the batch: enough for statistics of a batch, few enough to be cheap."""
+
+
+TRIES = 12
+"""Steps that are asked for before one is taken: fp16's scaler begins at 2^16, and halves that after each overflow."""
+_FP16_SCALES = (2.0**10, 2.0**5, 1.0)
+"""Of the loss, for its gradient: at the first one small gradients do not underflow, and most large ones are finite."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,6 +98,20 @@ def on_bench(chain: Assembler, arm: Arm, images: int = BENCH_IMAGES) -> Iterator
             yield Bench(training=training, batch=batch, taught=taught)
         finally:
             training.close()
+
+
+def gradients(loss: Tensor, values: Sequence[Tensor], runtime: Runtime) -> list[Tensor | None]:
+    """The gradient of `loss` with respect to each of `values`, None where it does not depend on it; the graph is kept.
+
+    In fp16 it is taken of the scaled loss, as in training, and scaled back: much of it would underflow.
+    """
+    found: list[Tensor | None] = []
+    for scale in _FP16_SCALES if runtime.precision == "fp16" else (1.0,):
+        scaled = torch.autograd.grad(loss * scale, values, retain_graph=True, allow_unused=True)
+        found = [None if gradient is None else gradient / scale for gradient in scaled]
+        if all(gradient is None or bool(gradient.isfinite().all()) for gradient in found):
+            break
+    return found
 
 
 def snapshot(module: nn.Module) -> dict[str, Tensor]:

@@ -11,7 +11,7 @@ from densedistill.distill.arm import Arm
 from densedistill.distill.assembly import Assembler
 from densedistill.distill.batch_norm import freeze_statistics
 from densedistill.distill.config import Resolved
-from densedistill.distill.doctor.bench import BENCH_IMAGES, on_bench, snapshot
+from densedistill.distill.doctor.bench import BENCH_IMAGES, TRIES, gradients, on_bench, snapshot
 from densedistill.distill.doctor.finding import Finding
 from densedistill.distill.objective import LossTerm, without_teacher
 from densedistill.distill.outputs import Batch, Prediction, StepOutputs
@@ -20,8 +20,6 @@ from densedistill.distill.seeds import derive
 
 TOLERANCE = {"fp32": 0.02, "bf16": 0.15, "fp16": 0.15}
 """Of the difference of two steps over the length of one: shortcuts and half precision round differently."""
-TRIES = 12
-"""Steps that are asked for before one is taken: fp16's scaler leaves out those that overflow, and halves its scale."""
 CHECK = "alpha 0 is plain training"
 
 
@@ -117,12 +115,12 @@ def plain_step(arm: Arm, terms: tuple[LossTerm, ...], batch: Batch, runtime: Run
         outputs = StepOutputs(batch=batch, student=Prediction(output=output, taps={}))
         losses: list[Tensor] = [term.weight * term.fn(outputs) for term in terms if term.weight]
     trained = [value for value in network.parameters() if value.requires_grad]
-    gradients = torch.autograd.grad(torch.stack(losses).sum(), trained, allow_unused=True)
-    known = [gradient for gradient in gradients if gradient is not None]
+    found = gradients(torch.stack(losses).sum(), trained, runtime)
+    known = [gradient for gradient in found if gradient is not None]
     bound, norm = arm.recipe.clip_norm, float(nn.utils.get_total_norm(known))
     share = 1.0 if bound is None else min(1.0, bound / (norm + 1e-6))
     with torch.no_grad():
-        for value, gradient in zip(trained, gradients, strict=True):
+        for value, gradient in zip(trained, found, strict=True):
             if gradient is not None:
                 value.sub_(share * gradient)
 

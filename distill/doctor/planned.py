@@ -53,6 +53,7 @@ def seconds_per_image(chain: Assembler, arm: Arm) -> float:
         count = len(bench.batch["input"])
         teaching = 0.0
         if arm.teacher is not None and bench.taught is not None:
+            synchronise(chain.runtime.device)  # it may still be at work on what came before
             started = time.perf_counter()
             arm.teacher(bench.batch)
             synchronise(chain.runtime.device)

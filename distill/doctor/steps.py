@@ -10,16 +10,15 @@ import torch
 from torch import Tensor, nn
 
 from densedistill.distill.arm import Arm
-from densedistill.distill.doctor.bench import Bench, changed, snapshot
+from densedistill.distill.doctor.bench import TRIES, Bench, changed, gradients, snapshot
 from densedistill.distill.doctor.finding import Finding
 from densedistill.distill.outputs import Prediction, StepOutputs
+from densedistill.distill.runtime import Runtime
 
 OUT_OF_SCALE = 100.0
 """How many times the gradient of all other terms together one term's may be, or they its."""
 TRAINED = "trained by the optimiser"
 OWN_IT = "make the loss term an nn.Module that owns its projector: the objective's parameters then hold it"
-TRIES = 4
-"""Steps to take until something moves: fp16 drops its first ones while it looks for a scale."""
 
 
 def check_teacher_frozen(arm: Arm) -> Finding:
@@ -104,7 +103,10 @@ def check_gradients(bench: Bench, losses: Mapping[str, Tensor]) -> list[Finding]
     """
     student = [value for value in bench.arm.network.parameters() if value.requires_grad]
     sizes = {
-        term.name: (float(losses[term.name].detach()) * term.weight, _norm(losses[term.name] * term.weight, student))
+        term.name: (
+            float(losses[term.name].detach()) * term.weight,
+            _norm(losses[term.name] * term.weight, student, bench.training.runtime),
+        )
         for term in bench.training.objective.terms
     }
     return [_scale(bench.arm.plan.name, name, sizes) for name in sizes]
@@ -238,12 +240,11 @@ def _scale(arm: str, name: str, sizes: Mapping[str, tuple[float, float]]) -> Fin
     return Finding(check=check, subject=arm, status="pass", text=text, figures=figures)
 
 
-def _norm(loss: Tensor, student: list[nn.Parameter]) -> float:
+def _norm(loss: Tensor, student: list[nn.Parameter], runtime: Runtime) -> float:
     """The norm of the loss's gradient with respect to `student`; 0 where it does not depend on it."""
     if not loss.requires_grad:
         return 0.0
-    gradients = torch.autograd.grad(loss, student, retain_graph=True, allow_unused=True)
-    known = [gradient.float() for gradient in gradients if gradient is not None]
+    known = [gradient.float() for gradient in gradients(loss, student, runtime) if gradient is not None]
     return float(nn.utils.get_total_norm(known)) if known else 0.0
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
+import torch
 
+from densedistill.distill.doctor import planned
 from densedistill.distill.doctor.chain import DoctorChain
 from densedistill.distill.doctor.finding import Status
 from densedistill.distill.doctor.limits import Limits
 from densedistill.distill.doctor.planned import check_memory, check_time, planned_images, seconds_per_image
 from densedistill.distill.dry_run import Trial
+from densedistill.distill.training import ArmTraining
 
 Patients = Callable[..., DoctorChain]
 
@@ -70,3 +73,20 @@ def test_limits_end_a_row_and_always_give_its_first() -> None:
     assert list(limits.within(range(50), share=0.5)) == [0, 1, 2, 3]
     assert list(Limits(until=0.0).within("abc")) == ["a"]
     assert list(Limits().within("abc")) == ["a", "b", "c"]
+
+
+def test_what_the_device_still_had_to_do_is_not_the_teacher_s_time(
+    tiny: ModuleType, patient: Patients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that is 5 seconds behind when the arm is on the bench."""
+    device = SimpleNamespace(now=0.0, behind=5.0)
+
+    def synchronise(_device: torch.device) -> None:
+        device.now, device.behind = device.now + device.behind, 0.0
+
+    monkeypatch.setattr(planned, "synchronise", synchronise)
+    monkeypatch.setattr(planned, "time", SimpleNamespace(perf_counter=lambda: device.now))
+    monkeypatch.setattr(ArmTraining, "gradient_seconds", lambda *_given, **_named: 0.0)
+    chain = patient(tiny.tiny_spec("cls"), tmp_path)
+    assert seconds_per_image(chain, chain.assemble(chain.plans[1]).arm) == 0.0
+    assert device.now == 5.0

@@ -13,6 +13,7 @@ import pytest
 
 from densedistill.distill.errors import RequestError
 from densedistill.distill.run_dir import RunDir
+from densedistill.tasks import run_folder
 from densedistill.tasks.request import RunRequest
 from densedistill.tools.distill import main
 
@@ -32,7 +33,7 @@ class StoppedClock:
 @pytest.fixture(autouse=True)
 def _same_second(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(running, "datetime", StoppedClock)
+    monkeypatch.setattr(run_folder, "datetime", StoppedClock)
 
 
 def resolved(**changes: Any) -> Any:
@@ -41,13 +42,13 @@ def resolved(**changes: Any) -> Any:
 
 def test_runs_of_one_second_have_a_folder_each(tiny: ModuleType) -> None:
     one = Path("runs/tiny_cls/20300102-030405-demo")
-    with running._new_folder(resolved()) as first, running._new_folder(resolved()) as second:
+    with run_folder.new_folder(resolved()) as first, run_folder.new_folder(resolved()) as second:
         assert (first, second) == (one, one.with_name(f"{one.name}-2"))
         assert first.is_dir()
         assert second.is_dir()
         (second / "config.yaml").touch()
     assert list(Path("runs/tiny_cls").iterdir()) == [second]
-    with running._new_folder(resolved()) as third:
+    with run_folder.new_folder(resolved()) as third:
         assert third == one
 
 
@@ -60,11 +61,11 @@ def test_a_run_that_is_refused_leaves_no_folder(tiny: ModuleType, capsys: pytest
 def test_a_folder_that_cannot_be_made_is_one_sentence(tiny: ModuleType) -> None:
     Path("runs").touch()
     with pytest.raises(RequestError, match=r"'runs/tiny_cls/.*' cannot be made .*: give --out another folder"):
-        running._new_folder(resolved()).__enter__()
+        run_folder.new_folder(resolved()).__enter__()
     Path("runs").unlink()
     Path("runs").symlink_to("nowhere")
     with pytest.raises(RequestError, match="cannot be made"):
-        running._new_folder(resolved()).__enter__()
+        run_folder.new_folder(resolved()).__enter__()
 
 
 @pytest.mark.parametrize("linked", [True, False])
@@ -77,14 +78,14 @@ def test_two_runs_do_not_begin_in_one_folder(tiny: ModuleType, monkeypatch: pyte
         monkeypatch.setattr(os, "link", refuse)
     folder = RunDir(Path("out"))
     first, second = resolved(seed=1), resolved(seed=2)
-    assert [running._claim(folder, each, False) for each in (first, second)] == [False, False]
-    running._begin(folder, first, begun=False)
+    assert [run_folder.claim(folder, each, False) for each in (first, second)] == [False, False]
+    run_folder.begin(folder, first, begun=False)
     with pytest.raises(RequestError, match="another process has begun a run in 'out'"):
-        running._begin(folder, second, begun=False)
+        run_folder.begin(folder, second, begun=False)
     assert [path.name for path in folder.path.iterdir()] == ["config.yaml"]
     assert folder.config()["seed"] == 1
-    assert running._claim(folder, first, True)
-    running._begin(folder, first, begun=True)
+    assert run_folder.claim(folder, first, True)
+    run_folder.begin(folder, first, begun=True)
 
 
 def test_a_second_process_in_the_same_folder_is_refused_before_it_trains(

@@ -14,7 +14,7 @@ from densedistill.distill.errors import RequestError
 from densedistill.distill.run_dir import RunDir
 from densedistill.tasks import run
 from densedistill.tasks.request import RunRequest
-from densedistill.tasks.run import _changed
+from densedistill.tasks.run_folder import changed
 
 SETTINGS: dict[str, Any] = {
     "recipe.epochs": 1,
@@ -67,9 +67,9 @@ def test_fields_that_came_since_are_at_their_defaults(tiny: ModuleType, tmp_path
 def test_what_changes_no_figure_may_change(tmp_path: Path, field: str, value: object) -> None:
     begun = RunDir(tmp_path)
     begun.write_config(RunRequest(task="cls", settings=[("track", [])]).resolve().config.plain())
-    assert _changed(begun, RunRequest(task="cls", settings=[("track", []), (field, value)]).resolve()) == []
+    assert changed(begun, RunRequest(task="cls", settings=[("track", []), (field, value)]).resolve()) == []
     other = RunRequest(task="cls", settings=[("track", []), (field, value), ("data.split_seed", 5)]).resolve()
-    assert [found.path for found in _changed(begun, other)] == ["data.split_seed"]
+    assert [found.path for found in changed(begun, other)] == ["data.split_seed"]
 
 
 def test_the_teacher_may_have_been_moved_but_not_exchanged(tiny: ModuleType, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from densedistill.distill.study import ArmDefinition, Claim, Contrast, StudyDefinition
@@ -42,7 +42,7 @@ def _arms(pairs: Mapping[str, Pair]) -> dict[str, ArmDefinition]:
     return arms
 
 
-def _contrasts(pairs: Mapping[str, Pair]) -> dict[str, Contrast]:
+def _contrasts(pairs: Iterable[str]) -> dict[str, Contrast]:
     """The last pair, whose student is the larger one, against the others; the two stems.
 
     The first pair has the last one's teacher, the second the figures of the claim.
@@ -50,7 +50,7 @@ def _contrasts(pairs: Mapping[str, Pair]) -> dict[str, Contrast]:
     *others, largest = pairs
     found = {
         f"{kind}-{largest}-over-{other}": Contrast(
-            label=f"gain by {label}: {largest} minus {other} (small stem)",
+            label=f"{largest} − {other}, {label} (small)",
             of=f"small-{largest}-{kind}",
             minus=f"small-{other}-{kind}",
         )
@@ -59,12 +59,12 @@ def _contrasts(pairs: Mapping[str, Pair]) -> dict[str, Contrast]:
     }
     gain, alone = f"{largest}-features", f"{largest}-scratch"
     found["gain-by-stem"] = Contrast(
-        label=f"gain by Feature-KD, {largest}: small stem minus ImageNet stem",
+        label=f"small − ImageNet stem, {largest}",
         of=f"small-{gain}",
         minus=f"imagenet-{gain}",
     )
     found["stem-over-distillation"] = Contrast(
-        label=f"what the small stem gains {pairs[largest][1]} alone, minus what Feature-KD does",
+        label="small stem alone − Feature-KD",
         of=(f"small-{alone}", f"imagenet-{alone}"),
         minus=f"small-{gain}",
     )

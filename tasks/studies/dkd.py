@@ -52,13 +52,13 @@ def _arms(epochs: int, patience: int, warmup: int) -> dict[str, ArmDefinition]:
 
 
 _CONTRASTS = {
-    "augmentation": Contrast(label="DKD, β 8, minus KD: strong minus weak", of="strong-dkd-8", minus="weak-dkd-8"),
+    "augmentation": Contrast(label="DKD β 8 − KD, strong − weak", of="strong-dkd-8", minus="weak-dkd-8"),
     "augmentation-labels": Contrast(
-        label="DKD, β 8, with CE, minus KD: strong minus weak", of="strong-dkd-8-labels", minus="weak-dkd-8-labels"
+        label="DKD β 8 + CE − KD, strong − weak", of="strong-dkd-8-labels", minus="weak-dkd-8-labels"
     ),
-    "beta": Contrast(label="DKD minus KD (strong): β 2 minus β 8", of="strong-dkd-2", minus="strong-dkd-8"),
+    "beta": Contrast(label="DKD β 2 − β 8 (strong)", of="strong-dkd-2", minus="strong-dkd-8"),
     "stopping": Contrast(
-        label="cost of early stopping (strong): DKD, β 8, minus KD",
+        label="stopping, DKD β 8 − KD (strong)",
         of="strong-dkd-8-stopped",
         minus="strong-kd-stopped",
     ),

@@ -21,14 +21,14 @@ _KD = ("mixup-kd", "plain-kd")
 _CONTRASTS = {
     **{
         f"cost-{beta}": Contrast(
-            label=f"what Mixup changes: DKD, β {beta}, minus KD",
+            label=f"Mixup − plain, DKD β {beta} − KD",
             of=(f"mixup-dkd-{beta}", f"plain-dkd-{beta}"),
             minus=_KD,
         )
         for beta in (1, 2, 8)
     },
     "cost-rising": Contrast(
-        label="what Mixup changes: DKD, β 8 minus β 1",
+        label="Mixup − plain, DKD β 8 − β 1",
         of=("mixup-dkd-8", "plain-dkd-8"),
         minus=("mixup-dkd-1", "plain-dkd-1"),
     ),

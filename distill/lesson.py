@@ -157,7 +157,7 @@ class Lesson:
     def _save_or_stop(self) -> None:
         """Save when it is time, or when a signal arrived, which then ends the run."""
         due = int(any(training.checkpoint.due for training in self.trainings))
-        signal_number, save = agree(self.stop.number, due, device=self.around.runtime.device)
+        signal_number, save = agree(self.stop.number, due)
         if save or signal_number:
             for training in self.trainings:
                 training.save()

@@ -7,6 +7,8 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from densedistill.distill.answers import Answers
 from densedistill.distill.choices import Choices
 from densedistill.distill.collective import agree
@@ -14,8 +16,9 @@ from densedistill.distill.compilation import Compilation
 from densedistill.distill.errors import InterruptedRunError
 from densedistill.distill.outputs import Batch, Prediction
 from densedistill.distill.plan import Plan, epoch_plan
-from densedistill.distill.prefetch import prefetch
+from densedistill.distill.runtime import synchronise
 from densedistill.distill.signals import StopSignal
+from densedistill.distill.streams import load_ahead
 from densedistill.distill.surroundings import Surroundings
 from densedistill.distill.training import ArmTraining
 
@@ -28,6 +31,13 @@ class Supply:
     batch: Batch
     kept: Prediction | None
     """The teacher's answer where it was kept from an earlier pass."""
+
+    @property
+    def tensors(self) -> Iterator[Tensor]:
+        """All that a step reads."""
+        yield from self.batch.values()
+        if self.kept is not None:
+            yield from (self.kept.output, *self.kept.taps.values())
 
 
 class Lesson:
@@ -92,6 +102,7 @@ class Lesson:
         for training in class_:
             training.begin_epoch()
         step = min(training.counters.step for training in class_)
+        learners: Sequence[ArmTraining] = ()
         # Waiting for a batch counts: images/s is what a user waits for. Evaluating and saving do not.
         started = time.perf_counter()
         with contextlib.closing(self._supplies(epoch, step)) as supplies:
@@ -99,13 +110,14 @@ class Lesson:
                 with self.around.phases("data"):
                     supply = next(supplies, None)
                 if supply is None:
+                    self._wait_for(learners)
                     return
                 learners = [training for training in class_ if training.counters.step == step]
                 self._consider_compiling(step, supply)
                 losses = self._teach(learners, supply)
                 step += 1
                 self._count(learners, losses, supply, time.perf_counter() - started)
-                self._save_or_stop()
+                self._save_or_stop(learners)
                 yield step
                 started = time.perf_counter()
 
@@ -127,7 +139,7 @@ class Lesson:
             for plan, batch in zip(plans, batches, strict=True):
                 yield Supply(plan, batch, None if self.answers is None else self.answers.kept(plan))
 
-        return prefetch(supplied(), self.around.speed.prefetch)
+        return load_ahead(supplied(), lambda supply: supply.tensors, runtime.device, self.around.speed.prefetch)
 
     def _consider_compiling(self, step: int, supply: Supply) -> None:
         left = self.recipe.epochs * self.steps_per_epoch - step
@@ -154,11 +166,23 @@ class Lesson:
         if learners:
             self.around.log.step(learners[0].counters.step, images, losses[0])
 
-    def _save_or_stop(self) -> None:
-        """Save when it is time, or when a signal arrived, which then ends the run."""
+    def _wait_for(self, learners: Sequence[ArmTraining]) -> None:
+        """Count what the device still has to do for `learners`' steps: a GPU is told of them faster than it takes them.
+
+        Evaluating and saving wait for it, and are not counted themselves.
+        """
+        started = time.perf_counter()
+        synchronise(self.around.runtime.device)
+        seconds = time.perf_counter() - started
+        for training in learners:
+            training.counters.seconds += seconds
+
+    def _save_or_stop(self, learners: Sequence[ArmTraining] = ()) -> None:
+        """Save when it is time, or when a signal arrived, which then ends the run. `learners` have just taken a step"""
         due = int(any(training.checkpoint.due for training in self.trainings))
         signal_number, save = agree(self.stop.number, due)
         if save or signal_number:
+            self._wait_for(learners)
             for training in self.trainings:
                 training.save()
         if signal_number:

@@ -23,13 +23,13 @@ from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import Batch
 from densedistill.distill.plan import Plan, epoch_plan
 from densedistill.distill.plugins import load_plugin
-from densedistill.distill.prefetch import prefetch
 from densedistill.distill.progress import SilentLog
 from densedistill.distill.recipe import Recipe
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import resolve_device, resolve_precision, start_runtime
 from densedistill.distill.spec import NetworkSpec, TaskSpec
 from densedistill.distill.speed import EXACT
+from densedistill.distill.streams import load_ahead
 from densedistill.tasks import get
 from densedistill.tools.benchmark_data import sized, synthetic
 from densedistill.tools.benchmark_request import BenchmarkRequest
@@ -124,7 +124,7 @@ class Workload:
 
     def batches(self) -> Generator[Batch, None, None]:
         """Batches without end, loaded ahead; `close()` ends the loading."""
-        yield from prefetch(self.views())
+        yield from load_ahead(self.views(), lambda batch: batch.values(), self.device)
 
     def views(self) -> Iterator[Batch]:
         """Batches without end, made when they are asked for."""

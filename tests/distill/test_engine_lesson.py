@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from densedistill.distill import lesson
 from densedistill.distill.arm import lessons, plan_arms
 from densedistill.distill.config import Request, resolve
 from densedistill.distill.errors import InterruptedRunError, RequestError
@@ -170,3 +172,37 @@ def test_memory_that_is_short_can_be_met_with_parts(
     chain = tiny.tiny_chain(spec, tmp_path / "parted", {"speed.micro_batch": "auto"})
     notes = chain.run()["arms"][0]["notes"]
     assert any("in parts of at most" in note for note in notes)
+
+
+@pytest.mark.parametrize("saving", [False, True])
+def test_a_step_lasts_until_the_device_has_taken_it(
+    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, saving: bool
+) -> None:
+    """A device that is told of a step in no time, and takes a second for it."""
+    device = SimpleNamespace(now=0.0, behind=0.0)
+    take = ArmTraining.take_step
+
+    def queued(training: ArmTraining, batch: Any, taught: Any) -> Any:
+        device.behind += 1.0
+        return take(training, batch, taught)
+
+    def synchronise(_device: torch.device) -> None:
+        device.now, device.behind = device.now + device.behind, 0.0
+
+    def finishing(training: ArmTraining) -> bool:
+        assert device.behind == 0.0, "the evaluation would wait for the steps"
+        return finish(training)
+
+    finish = ArmTraining.finish_epoch
+    monkeypatch.setattr(ArmTraining, "take_step", queued)
+    monkeypatch.setattr(ArmTraining, "finish_epoch", finishing)
+    monkeypatch.setattr(lesson, "synchronise", synchronise)
+    monkeypatch.setattr(lesson, "time", SimpleNamespace(perf_counter=lambda: device.now))
+    if saving:
+        monkeypatch.setattr("densedistill.distill.checkpoint.SAVE_AFTER_SECONDS", 0.0)
+        monkeypatch.setattr("densedistill.distill.checkpoint.SAVE_COST_BOUND", 1e9)
+    chain = tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path, {"generations": 1, "controls": []})
+    chain.run()
+    lines = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert [line["seconds"] for line in lines] == [6.0, 12.0], "epochs of 6 steps"
+    assert lines[-1]["images_per_second"] == 8.0

@@ -13,7 +13,7 @@ from densedistill.distill.outputs import StepOutputs
 
 @dataclass(frozen=True, kw_only=True)
 class LossTerm:
-    """One named term. `weight` applies beside a teacher, `alone_weight` when the arm trains without one."""
+    """One named term. `weight` applies beside a teacher, `alone` when the arm trains without one."""
 
     name: str
     fn: Callable[[StepOutputs], Tensor]
@@ -23,6 +23,11 @@ class LossTerm:
     alone_weight: float | None = None
     """Weight in the control arm without a teacher. None: `weight`. A convex mix (1 - α) sets 1 here, so that
     the control is plain training and not training at a fraction of the learning rate."""
+
+    @property
+    def alone(self) -> float:
+        """Its weight in an arm without a teacher."""
+        return self.weight if self.alone_weight is None else self.alone_weight
 
 
 class Objective(nn.Module):
@@ -56,12 +61,4 @@ class Objective(nn.Module):
 
 def without_teacher(terms: Sequence[LossTerm]) -> tuple[LossTerm, ...]:
     """The control arm's terms: those that need no teacher, at the weight they have alone."""
-    return tuple(
-        LossTerm(
-            name=term.name,
-            fn=term.fn,
-            weight=term.weight if term.alone_weight is None else term.alone_weight,
-        )
-        for term in terms
-        if not term.needs_teacher
-    )
+    return tuple(LossTerm(name=term.name, fn=term.fn, weight=term.alone) for term in terms if not term.needs_teacher)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,16 +16,15 @@ from densedistill.distill.errors import RequestError
 from densedistill.distill.features import found_features
 from densedistill.distill.generator import seeded
 from densedistill.distill.memory import PROBE_IMAGES, MemoryEstimate, fitting_images, require_memory
-from densedistill.distill.method_context import adapted, combined_terms, look, moved, training_labels
+from densedistill.distill.method_context import adapted, combined_terms, look, moved, own_terms, training_labels
 from densedistill.distill.micro_batches import smallest_piece
 from densedistill.distill.networks import NetworkSource, Pretrained
-from densedistill.distill.objective import without_teacher
 from densedistill.distill.probe import estimate_memory, sample_batch, sample_batches
 from densedistill.distill.progress import RunLog
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import Runtime, place
 from densedistill.distill.seeds import derive
-from densedistill.distill.spec import NetworkSpec, TermContext
+from densedistill.distill.spec import NetworkSpec, OwnContext, TermContext
 from densedistill.distill.student import rebuild
 from densedistill.distill.teacher import Teacher, teacher_input
 
@@ -93,23 +91,25 @@ class Assembler:
 
         if teacher is None and plan.teacher is not None:
             teacher = self.teacher(plan.teacher)
-        context = self._context(plan, warn)
+        own = OwnContext(pretrained=config.pretrained, warn=warn)
         adapter: Mapping[str, Any] | None = None
-        if teacher is not None:
+        if teacher is None:
+            terms = own_terms(self.resolved.methods, own)
+        else:
             taps = self._taps(plan, spec, network)
-            context = self._with_networks(context, plan, network, teacher)
+            context = self._beside(teacher, plan, network, own)
             changed = adapted(self.resolved.methods, network, context)
             if changed is not None:
                 network = place(changed.network, self.runtime.device, channels_last=config.speed.channels_last)
                 taps = (*(f"{changed.moved}.{path}" for path in taps), *changed.taps)
                 context, adapter = moved(context, changed.moved), changed.record.model_dump(mode="json")
             spec = spec.model_copy(update={"taps": taps})
-        terms = combined_terms(self.resolved.methods, context)
+            terms = combined_terms(self.resolved.methods, context)
         arm = Arm(
             plan=plan,
             spec=spec,
             network=network,
-            terms=terms if teacher is not None else without_teacher(terms),
+            terms=terms,
             teacher=teacher,
             adapter=adapter,
             recipe=config.recipe_of(plan.generation, pretrained=init != "random"),
@@ -188,36 +188,19 @@ class Assembler:
         images = sample_batch(self.data_for(plan), PROBE_IMAGES, self.runtime)["input"]
         return found_features(network, images).paths(roles)
 
-    def _context(self, plan: ArmPlan, warn: Callable[[str], None]) -> TermContext:
-        """What a method may know without a teacher."""
-        config, speed = self.resolved.config, self.resolved.config.speed
-        recipe = config.recipe_of(plan.generation, pretrained=False)
-        share = recipe.batch_size // self.runtime.processes
-        return TermContext(
-            has_teacher=False,
-            student_taps={},
-            teacher_taps={},
-            images=len(self.data.train),
-            labels=training_labels(self.data),
-            batch_size=smallest_piece(share, speed.micro_batch if isinstance(speed.micro_batch, int) else None),
-            epochs=recipe.epochs,
-            seed=derive(config.seed, "projectors", plan.generation),
-            pretrained=config.pretrained,
-            warn=warn,
-        )
-
-    def _with_networks(self, context: TermContext, plan: ArmPlan, network: nn.Module, teacher: Teacher) -> TermContext:
-        """`context` with what a pass of either network shows."""
-        config, roles = self.resolved.config, self.resolved.roles
+    def _beside(self, teacher: Teacher, plan: ArmPlan, network: nn.Module, own: OwnContext) -> TermContext:
+        """What a method may know of `plan`'s arm beside its teacher, with what a pass of either network shows."""
+        config, speed, roles = self.resolved.config, self.resolved.config.speed, self.resolved.roles
         teaching = self._plan(teacher.name)
         batch = sample_batch(self.data_for(plan), PROBE_IMAGES, self.runtime)
         mine = look(network, batch["input"], config.network(plan.generation, plan.variant).taps, roles(teaches=False))
         given = config.network(teaching.generation, teaching.variant).taps
         theirs = look(teacher.network, teacher_input(batch), given, roles(teaches=True))
-        return dataclasses.replace(
-            context,
-            has_teacher=True,
-            probe=batch,
+        recipe = config.recipe_of(plan.generation, pretrained=False)
+        share = recipe.batch_size // self.runtime.processes
+        return TermContext(
+            pretrained=own.pretrained,
+            warn=own.warn,
             student_taps=mine.taps,
             teacher_taps=theirs.taps,
             student_features=mine.features,
@@ -225,6 +208,12 @@ class Assembler:
             student_output=mine.output,
             teacher_output=theirs.output,
             teacher_network=teacher.network,
+            probe=batch,
+            images=len(self.data.train),
+            labels=training_labels(self.data),
+            batch_size=smallest_piece(share, speed.micro_batch if isinstance(speed.micro_batch, int) else None),
+            epochs=recipe.epochs,
+            seed=derive(config.seed, "projectors", plan.generation),
         )
 
     def micro_batch(self, arms: Sequence[Arm]) -> int | None:

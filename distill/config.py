@@ -16,7 +16,7 @@ from densedistill.distill.errors import RequestError, unknown_name
 from densedistill.distill.features import Role
 from densedistill.distill.methods import checked_also, checked_method, method_tree
 from densedistill.distill.recipe import FROZEN, Recipe
-from densedistill.distill.spec import Method, NetworkSpec, TaskSpec
+from densedistill.distill.spec import AnyMethod, NetworkSpec, TaskSpec
 from densedistill.distill.speed import Speed
 from densedistill.distill.validation import checked, validated
 
@@ -94,15 +94,15 @@ class Resolved:
 
     spec: TaskSpec
     config: RunConfig
-    method: Method
+    method: AnyMethod
     parameters: BaseModel
     options: BaseModel
     """The data options."""
-    also: tuple[tuple[Method, BaseModel], ...] = ()
+    also: tuple[tuple[AnyMethod, BaseModel], ...] = ()
     """Further methods, whose teacher's terms are added."""
 
     @property
-    def methods(self) -> tuple[tuple[Method, BaseModel], ...]:
+    def methods(self) -> tuple[tuple[AnyMethod, BaseModel], ...]:
         """Every method with its parameters, the main one first."""
         return ((self.method, self.parameters), *self.also)
 

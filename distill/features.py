@@ -98,6 +98,9 @@ class Features:
         )
 
 
+NO_FEATURES = Features(stages=(), preactivations=(), last=None, final=None, embedding=None)
+
+
 @torch.no_grad()
 def given_features(network: nn.Module, images: Tensor, taps: Sequence[str]) -> Features:
     """Features at the taps that a user named: every map is a stage, the last vector is the embedding.
@@ -133,7 +136,7 @@ def found_features(network: nn.Module, images: Tensor) -> Features:
         if (path := info.get("preact", info["module"])) in outputs
     )
     if not stages:
-        return _by_role((), (), None, None)
+        return NO_FEATURES
     vector, path = _embedding(calls, stages[-1].path), _final(calls, stages[-1].path)
     embedding = None if vector is None else _feature(network, vector, outputs[vector], None)
     final = stages[-1] if path == stages[-1].path else _feature(network, path, outputs[path], None)

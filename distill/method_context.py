@@ -13,11 +13,11 @@ from torch import Tensor, nn
 
 from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RequestError
-from densedistill.distill.features import Features, Role, found_features, given_features
-from densedistill.distill.objective import LossTerm
+from densedistill.distill.features import NO_FEATURES, Features, Role, found_features, given_features
+from densedistill.distill.objective import LossTerm, without_teacher
 from densedistill.distill.reuse import Adaptation
 from densedistill.distill.seeds import derive
-from densedistill.distill.spec import Method, TermContext
+from densedistill.distill.spec import AnyMethod, OwnContext, TermContext
 from densedistill.distill.taps import Tapped, evaluating
 
 
@@ -28,8 +28,8 @@ class Seen:
     output: torch.Size
     taps: Mapping[str, torch.Size]
     """By module path, as the modules give them."""
-    features: Features | None
-    """None where no role is asked for."""
+    features: Features
+    """None of them where no role is asked for."""
 
 
 @runtime_checkable
@@ -60,7 +60,7 @@ def look(network: nn.Module, images: Tensor, given: Sequence[str], roles: Sequen
     return Seen(
         output=answer.output.shape,
         taps={path: feature.shape for path, feature in answer.taps.items()},
-        features=features_of(network, images, given) if roles else None,
+        features=features_of(network, images, given) if roles else NO_FEATURES,
     )
 
 
@@ -71,7 +71,9 @@ def training_labels(data: TaskData) -> Tensor | None:
     return labels if whole else None
 
 
-def adapted(methods: Sequence[tuple[Method, BaseModel]], student: nn.Module, context: TermContext) -> Adaptation | None:
+def adapted(
+    methods: Sequence[tuple[AnyMethod, BaseModel]], student: nn.Module, context: TermContext
+) -> Adaptation | None:
     """The student as the first method changes it, or None.
 
     Raises:
@@ -92,23 +94,39 @@ def moved(context: TermContext, parent: str) -> TermContext:
     return dataclasses.replace(
         context,
         student_taps={f"{parent}.{path}": shape for path, shape in context.student_taps.items()},
-        student_features=context.student_features and context.student_features.within(parent),
+        student_features=context.student_features.within(parent),
     )
 
 
-def combined_terms(methods: Sequence[tuple[Method, BaseModel]], context: TermContext) -> tuple[LossTerm, ...]:
-    """The first method's terms, and of each other method those that need the teacher.
+def own_terms(methods: Sequence[tuple[AnyMethod, BaseModel]], context: OwnContext) -> tuple[LossTerm, ...]:
+    """The terms of an arm without a teacher: the first method's own, at the weight they have alone."""
+    first, parameters = methods[0]
+    return without_teacher(first.own(parameters, context))
 
-    What the task itself asks for, such as cross-entropy with the labels, is the first method's: it counts once. A
-    term whose name is taken gets its method's name in front. Each further method initialises its projectors from a
+
+def combined_terms(methods: Sequence[tuple[AnyMethod, BaseModel]], context: TermContext) -> tuple[LossTerm, ...]:
+    """A student's terms: the first method's, and of each other method those that are taught.
+
+    What the task itself asks for, such as cross-entropy with the labels, is the first method's: it counts once. Where
+    none of that method's taught terms has weight it is what it is without a teacher, since a small share of it alone
+    would be plain training at a fraction of the learning rate.
+
+    A term whose name is taken gets its method's name in front. Each further method initialises its projectors from a
     seed of its own.
     """
     (first, parameters), *others = methods
-    terms = list(first.terms(parameters, context))
+    own: Sequence[LossTerm] = first.own(parameters, context)
+    taught = _taught(first, parameters, context)
+    if not any(term.weight for term in taught):
+        own = without_teacher(own)
+    terms = [*own, *taught] if first.own_first else [*taught, *own]
     for method, chosen in others:
-        own = dataclasses.replace(context, seed=derive(context.seed, "method", method.name))
-        for term in method.terms(chosen, own):
-            if term.needs_teacher:
-                taken = any(term.name == other.name for other in terms)
-                terms.append(dataclasses.replace(term, name=f"{method.name}_{term.name}" if taken else term.name))
+        seeded = dataclasses.replace(context, seed=derive(context.seed, "method", method.name))
+        for term in _taught(method, chosen, seeded):
+            taken = any(term.name == other.name for other in terms)
+            terms.append(dataclasses.replace(term, name=f"{method.name}_{term.name}" if taken else term.name))
     return tuple(terms)
+
+
+def _taught(method: AnyMethod, parameters: BaseModel, context: TermContext) -> list[LossTerm]:
+    return [dataclasses.replace(term, needs_teacher=True) for term in method.taught(parameters, context)]

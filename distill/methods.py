@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from densedistill.distill.errors import RequestError, unknown_name
-from densedistill.distill.spec import Method, TaskSpec
+from densedistill.distill.spec import AnyMethod, TaskSpec
 from densedistill.distill.validation import checked
 
 
@@ -23,7 +23,7 @@ def method_tree(spec: TaskSpec, name: str, changes: Mapping[str, object]) -> dic
     return {"name": name, **spec.methods[name].parameters.model_dump(mode="json"), "also": {}, **changes}
 
 
-def checked_method(spec: TaskSpec, values: object, faults: list[str]) -> tuple[Method | None, BaseModel | None]:
+def checked_method(spec: TaskSpec, values: object, faults: list[str]) -> tuple[AnyMethod | None, BaseModel | None]:
     """The configuration's method and its parameters, or None with what is wrong added to `faults`."""
     given = dict(values) if isinstance(values, Mapping) else {}
     given.pop("also", None)
@@ -35,7 +35,7 @@ def checked_method(spec: TaskSpec, values: object, faults: list[str]) -> tuple[M
     return method, checked(type(method.parameters), given, "method", faults)
 
 
-def checked_also(spec: TaskSpec, values: object, faults: list[str]) -> tuple[tuple[Method, BaseModel], ...]:
+def checked_also(spec: TaskSpec, values: object, faults: list[str]) -> tuple[tuple[AnyMethod, BaseModel], ...]:
     """The methods under `also`, with their parameters; what is wrong is added to `faults`."""
     main = values if isinstance(values, Mapping) else {}
     further = main.get("also") or {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,8 @@ from densedistill.distill.reuse import Adaptation
 from densedistill.distill.test_time import Views
 
 Argument = bool | int | float | str | list[int] | None
+P = TypeVar("P", bound=BaseModel)
+"""A method's parameters."""
 
 
 class NetworkSpec(BaseModel):
@@ -53,35 +55,40 @@ class Reference:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TermContext:
-    """What a method may know when it builds its loss terms."""
+class OwnContext:
+    """What a method may know when it builds its own terms, which stand without a teacher."""
 
-    has_teacher: bool
-    student_taps: Mapping[str, torch.Size]
-    """Shapes of the tapped features for one training batch."""
-    teacher_taps: Mapping[str, torch.Size]
-    student_features: Features | None = None
-    """Where the features lie that the method's `needs` ask for; None without a teacher, or where it asks for none."""
-    teacher_features: Features | None = None
-    student_output: torch.Size | None = None
-    """Of one training batch; None without a teacher."""
-    teacher_output: torch.Size | None = None
-    teacher_network: nn.Module | None = None
-    probe: Batch | None = None
-    """A few training images, on the networks' device; None without a teacher."""
-    images: int | None = None
-    """In the training set."""
-    labels: Tensor | None = None
-    """(images,) int64, the class of each training image, where the data set tells."""
-    batch_size: int | None = None
-    """Images that one process takes at once."""
-    epochs: int | None = None
-    seed: int
-    """For the initialisation of projectors, so that it leaves the student's alone."""
     pretrained: str
     """The run's policy on provider's weights: `auto`, `required` or `none`."""
     warn: Callable[[str], None]
     """Says something to the user and records it with the arm."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TermContext(OwnContext):
+    """What it may know beside a teacher."""
+
+    student_taps: Mapping[str, torch.Size]
+    """Shapes of the tapped features for one training batch."""
+    teacher_taps: Mapping[str, torch.Size]
+    student_features: Features
+    """Where the features lie that the methods' `needs` ask for; none where they ask for none."""
+    teacher_features: Features
+    student_output: torch.Size
+    """Of one training batch."""
+    teacher_output: torch.Size
+    teacher_network: nn.Module
+    probe: Batch
+    """A few training images, on the networks' device."""
+    images: int
+    """In the training set."""
+    labels: Tensor | None = None
+    """(images,) int64, the class of each training image, where the data set tells."""
+    batch_size: int
+    """Images that one process takes at once."""
+    epochs: int
+    seed: int
+    """For the initialisation of projectors, so that it leaves the student's alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,19 +128,37 @@ class Needs:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Method:
-    """A distillation method: parameters with their defaults, and the loss terms they make."""
+class Method(Generic[P]):
+    """A distillation method: parameters with their defaults, and the loss terms they make.
+
+    An arm without a teacher has the method's own terms, at the weight they have alone; a student has these and the
+    taught ones. A method that is added to another brings its taught terms only.
+    """
 
     name: str
     summary: str
     paper: str
-    parameters: BaseModel
+    parameters: P
     """The defaults; `method.KEY=value` changes one."""
-    terms: Callable[[Any, TermContext], Sequence[LossTerm]]
-    """(parameters, context) -> terms. Terms that need a teacher are left out where there is none."""
+    own: Callable[[P, OwnContext], Sequence[LossTerm]]
+    """(parameters, context) -> terms that read no teacher, such as cross-entropy with the labels."""
+    taught: Callable[[P, TermContext], Sequence[LossTerm]]
+    """(parameters, context) -> terms that read the teacher. Where all have weight 0 it is not run, and the own terms
+    have the weight they have alone."""
+    own_first: bool = False
+    """Whether the own terms are listed, and added up, before the taught ones."""
     needs: Needs = Needs()
-    adapt: Callable[[Any, nn.Module, TermContext], Adaptation | None] | None = None
+    adapt: Callable[[P, nn.Module, TermContext], Adaptation | None] | None = None
     """(parameters, student, context) -> the student as it is to be trained, evaluated and saved; None: as it is."""
+
+
+AnyMethod = Method[Any]
+"""A method of a collection, whatever its parameters."""
+
+
+def filed(*methods: AnyMethod) -> dict[str, AnyMethod]:
+    """Methods by name, as a `TaskSpec` has them."""
+    return {method.name: method for method in methods}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,7 +238,7 @@ class TaskSpec:
     name: str
     summary: str
     metric: MetricSpec
-    methods: Mapping[str, Method]
+    methods: Mapping[str, AnyMethod]
     presets: Mapping[str, Preset]
     datasets: tuple[str, ...] = ()
     """What `--data` may name."""

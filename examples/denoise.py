@@ -1,6 +1,5 @@
 """Image denoising as a task of one file: python tools/distill.py --plugin examples/denoise.py --task denoise"""
 
-from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -13,11 +12,11 @@ from densedistill.datasets.base import TaskData
 from densedistill.datasets.dense import DenseEval, DenseTrain
 from densedistill.datasets.holdout import fingerprint
 from densedistill.datasets.photos import load_photo, super_resolution_photos
-from densedistill.distill.losses import blend
 from densedistill.distill.metrics import ImageQuality
 from densedistill.distill.objective import LossTerm
+from densedistill.distill.outputs import StepOutputs
 from densedistill.distill.recipe import Recipe
-from densedistill.distill.spec import Method, MetricSpec, NetworkSpec, PanelCell, Panels, Preset, TaskSpec, TermContext
+from densedistill.distill.spec import Method, MetricSpec, NetworkSpec, PanelCell, Panels, Preset, TaskSpec
 from densedistill.tasks import register
 from densedistill.tasks.pictures import as_pixels, centre
 
@@ -71,18 +70,19 @@ class Imitation(BaseModel, frozen=True, extra="forbid"):
     alpha: float = Field(default=0.5, ge=0, le=1)
 
 
-def charbonnier(output: Tensor, target: Tensor) -> Tensor:
-    """Mean of sqrt(difference² + 0.001²), a smooth L1 (Charbonnier et al. 1994)."""
-    return torch.sqrt((output - target).square() + 1e-6).mean()
+def charbonnier(step: StepOutputs, target: Tensor) -> Tensor:
+    """Mean of sqrt(difference² + 0.001²) of the student's image, a smooth L1 (Charbonnier et al. 1994)."""
+    return torch.sqrt((step.student.output - target).square() + 1e-6).mean()
 
 
-def imitation_terms(parameters: Imitation, _context: TermContext) -> Sequence[LossTerm]:
-    """α·C(student, teacher) + (1 - α)·C(student, truth); without a teacher the truth weighs 1."""
-    return blend(
-        parameters.alpha,
-        taught=("teacher", lambda step: charbonnier(step.student.output, step.taught().output)),
-        own=("truth", lambda step: charbonnier(step.student.output, step.target)),
-    )
+def own_terms(parameters: Imitation, _context: object) -> list[LossTerm]:
+    """(1 - α)·C(student, truth); in an arm without a teacher its weight is 1."""
+    return [LossTerm(name="truth", fn=lambda s: charbonnier(s, s.target), weight=1 - parameters.alpha, alone_weight=1)]
+
+
+def taught_terms(parameters: Imitation, _context: object) -> list[LossTerm]:
+    """α·C(student, teacher)."""
+    return [LossTerm(name="teacher", fn=lambda s: charbonnier(s, s.taught().output), weight=parameters.alpha)]
 
 
 def detail(image: Tensor) -> PanelCell:
@@ -100,7 +100,7 @@ def denoise() -> TaskSpec:
         data=NoisyPhotos(),
         method="imitation",
     )
-    method = Method(name="imitation", summary="", paper="", parameters=Imitation(), terms=imitation_terms)
+    method = Method(name="imitation", summary="", paper="", parameters=Imitation(), own=own_terms, taught=taught_terms)
     return TaskSpec(
         name="denoise",
         summary="removal of Gaussian noise, by PSNR on Y",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -25,8 +25,8 @@ from densedistill.distill.losses.feature_terms import Pair
 from densedistill.distill.losses.image_contrast import pixels
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.recipe import FROZEN
-from densedistill.distill.spec import Method, Needs, TermContext
-from densedistill.tasks.methods.building import pairs, taught_term
+from densedistill.distill.spec import Method, Needs, OwnContext, TermContext
+from densedistill.tasks.methods.building import own_terms, pairs
 from densedistill.tasks.methods.parameters import Positive, Weight
 from densedistill.tasks.sr_perceptual import perceptual_term, required_vgg19
 
@@ -44,6 +44,10 @@ class Restoration(BaseModel):
     """Weight of the teacher's term; a plain weight, since the reference and the field add these terms."""
     l1_weight: Weight = 1.0
     """Of L1 beside the teacher's term; 0 leaves it out."""
+
+    def own(self) -> LossTerm:
+        """`l1`."""
+        return LossTerm(name="l1", fn=Reconstruction(), weight=self.l1_weight, alone_weight=1.0)
 
 
 class FeatureDistillation(Restoration):
@@ -74,66 +78,50 @@ class Contrast(Restoration):
     """As in `features`, but an error where it cannot be had."""
 
 
-def output_terms(parameters: Restoration, context: TermContext) -> Sequence[LossTerm]:
-    """`output` and `l1`."""
-    return _beside_l1(parameters, context, lambda: taught_term("output", TaughtReconstruction(), parameters.alpha))
+def output_terms(parameters: Restoration, _context: TermContext) -> Sequence[LossTerm]:
+    """`output`."""
+    return [LossTerm(name="output", fn=TaughtReconstruction(), weight=parameters.alpha)]
 
 
-def frequency_terms(parameters: Restoration, context: TermContext) -> Sequence[LossTerm]:
-    """`frequency` and `l1`."""
-    return _beside_l1(parameters, context, lambda: taught_term("frequency", TaughtFrequencies(), parameters.alpha))
+def frequency_terms(parameters: Restoration, _context: TermContext) -> Sequence[LossTerm]:
+    """`frequency`."""
+    return [LossTerm(name="frequency", fn=TaughtFrequencies(), weight=parameters.alpha)]
 
 
 def attention_terms(parameters: AttentionMaps, context: TermContext) -> Sequence[LossTerm]:
-    """`at` and `l1`."""
-
-    def term() -> LossTerm:
-        paired = pairs(context, "at", "stages", aligned=True)
-        loss = functools.partial(attention_loss, power=parameters.power)
-        return taught_term("at", OnFeatures(paired, [loss] * len(paired)), parameters.alpha)
-
-    return _beside_l1(parameters, context, term)
+    """`at`, unless alpha is 0."""
+    if not parameters.alpha:
+        return []
+    paired = pairs(context, "at", "stages", aligned=True)
+    loss = functools.partial(attention_loss, power=parameters.power)
+    return [LossTerm(name="at", fn=OnFeatures(paired, [loss] * len(paired)), weight=parameters.alpha)]
 
 
 def contrast_terms(parameters: Contrast, context: TermContext) -> Sequence[LossTerm]:
-    """`contrastive` and `l1`."""
-
-    def term() -> LossTerm:
-        if parameters.space == "pixels":
-            fn = ContrastedImages(pixels, (1.0,), parameters.negatives)
-        else:
-            network = required_vgg19(parameters.vgg19, context)
-            fn = ContrastedImages(network.layers, LAYER_WEIGHTS, parameters.negatives, network)
-        return taught_term("contrastive", fn, parameters.alpha)
-
-    return _beside_l1(parameters, context, term)
+    """`contrastive`, unless alpha is 0: VGG19 need not be there then."""
+    if not parameters.alpha:
+        return []
+    if parameters.space == "pixels":
+        fn = ContrastedImages(pixels, (1.0,), parameters.negatives)
+    else:
+        network = required_vgg19(parameters.vgg19, context)
+        fn = ContrastedImages(network.layers, LAYER_WEIGHTS, parameters.negatives, network)
+    return [LossTerm(name="contrastive", fn=fn, weight=parameters.alpha)]
 
 
-def _beside_l1(parameters: Restoration, context: TermContext, taught: Callable[[], LossTerm]) -> tuple[LossTerm, ...]:
-    """`l1` and, beside a teacher, what `taught` builds."""
-    own = _own_l1(parameters, context)
-    return (taught(), own) if _taught(parameters, context) else (own,)
-
-
-def _taught(parameters: Restoration, context: TermContext) -> bool:
-    return context.has_teacher and parameters.alpha > 0
-
-
-def _own_l1(parameters: Restoration, context: TermContext) -> LossTerm:
-    """`l1`, of weight 1 where nothing is taught: a share of it would be plain training at another learning rate."""
-    weight = parameters.l1_weight if _taught(parameters, context) else 1.0
-    return LossTerm(name="l1", fn=Reconstruction(), weight=weight, alone_weight=1.0)
+def perceived_terms(parameters: FeatureDistillation, context: OwnContext) -> Sequence[LossTerm]:
+    """`l1` and, where it can be had, `perceptual`."""
+    perceptual = perceptual_term(parameters.perceptual_weight, parameters.vgg19, context)
+    if perceptual is None:
+        return [parameters.own()]
+    return [parameters.own(), LossTerm(name="perceptual", fn=perceptual, weight=parameters.perceptual_weight)]
 
 
 def feature_terms(parameters: FeatureDistillation, context: TermContext) -> Sequence[LossTerm]:
-    """`l1` and, as far as they can be had, `features` and `perceptual`."""
-    terms = [_own_l1(parameters, context)]
-    perceptual = perceptual_term(parameters.perceptual_weight, parameters.vgg19, context)
-    if perceptual is not None:
-        terms.append(LossTerm(name="perceptual", fn=perceptual, weight=parameters.perceptual_weight))
-    if _taught(parameters, context):
-        terms.append(taught_term("features", matching(context), parameters.alpha))
-    return terms
+    """`features`, unless alpha is 0: the networks need show none then."""
+    if not parameters.alpha:
+        return []
+    return [LossTerm(name="features", fn=matching(context), weight=parameters.alpha)]
 
 
 def matching(context: TermContext) -> ReadAs:
@@ -161,9 +149,7 @@ def matching(context: TermContext) -> ReadAs:
     return ReadAs(paired, term)
 
 
-def _matched(features: Features | None, *, given: bool) -> tuple[Feature, ...]:
-    if features is None:
-        return ()
+def _matched(features: Features, *, given: bool) -> tuple[Feature, ...]:
     return features.stages if given else features.stages[-1:]
 
 
@@ -173,7 +159,9 @@ METHODS = (
         summary="L1 + α·matching of the bodies' last features through trainable 1x1 projectors + VGG19 perceptual loss",
         paper="reference 003, equations 5 to 7; FitNets (Romero et al. 2015, eq. 3)",
         parameters=FeatureDistillation(),
-        terms=feature_terms,
+        own=perceived_terms,
+        taught=feature_terms,
+        own_first=True,
         needs=Needs(features=("last",), trains="projector"),
     ),
     Method(
@@ -181,21 +169,24 @@ METHODS = (
         summary="L1 + α·L1 to the teacher's image",
         paper="He et al., FAKD, ICIP 2020, the teacher supervision",
         parameters=Restoration(),
-        terms=output_terms,
+        own=own_terms,
+        taught=output_terms,
     ),
     Method(
         name="frequency",
         summary="L1 + α·L1 to the teacher's image between Fourier transforms",
         paper="Cho et al., MIMO-UNet, ICCV 2021, arXiv:2108.05054, the frequency loss with the teacher for the truth",
         parameters=Restoration(),
-        terms=frequency_terms,
+        own=own_terms,
+        taught=frequency_terms,
     ),
     Method(
         name="at",
         summary="L1 + α·attention transfer: where features along the body are large",
         paper="Zagoruyko and Komodakis, ICLR 2017, arXiv:1612.03928, equation 2",
         parameters=AttentionMaps(),
-        terms=attention_terms,
+        own=own_terms,
+        taught=attention_terms,
         needs=Needs(features=("stages",)),
     ),
     Method(
@@ -203,7 +194,8 @@ METHODS = (
         summary="L1 + α·contrast: near the teacher's image, far from inputs enlarged bicubically, by VGG19",
         paper="Wang et al., CSD, IJCAI 2021, arXiv:2105.11683, the contrastive loss",
         parameters=Contrast(),
-        terms=contrast_terms,
+        own=own_terms,
+        taught=contrast_terms,
     ),
 )
 """The methods of super-resolution, the usual one first."""

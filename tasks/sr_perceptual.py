@@ -8,12 +8,12 @@ from typing import cast
 from densedistill.backbones import NetworkError, WeightsUnavailableError, vgg19_features
 from densedistill.backbones.vgg import VGG19Features
 from densedistill.distill.losses import Perceptual
-from densedistill.distill.spec import TermContext
+from densedistill.distill.spec import OwnContext
 
 REMEDY = "give VGG19's weights with --set method.vgg19=FILE"
 
 
-def perceptual_term(weight: float, file: Path | None, context: TermContext) -> Perceptual | None:
+def perceptual_term(weight: float, file: Path | None, context: OwnContext) -> Perceptual | None:
     """The perceptual loss, or None, having said so, where VGG19's weights cannot be had.
 
     Raises:
@@ -35,7 +35,7 @@ def perceptual_term(weight: float, file: Path | None, context: TermContext) -> P
         return None
 
 
-def required_vgg19(file: Path | None, context: TermContext) -> VGG19Features:
+def required_vgg19(file: Path | None, context: OwnContext) -> VGG19Features:
     """VGG19 for a method that is nothing without it.
 
     Raises:

@@ -24,6 +24,7 @@ from densedistill.distill.spec import (
     Preset,
     Reference,
     TaskSpec,
+    filed,
 )
 from densedistill.distill.test_time import dihedral, mirrors
 from densedistill.tasks.pictures import as_pixels, centre
@@ -194,7 +195,7 @@ def super_resolution() -> TaskSpec:
             higher_is_better=True,
             make=lambda options, _data: ImageQuality(options.scale),
         ),
-        methods={method.name: method for method in METHODS},
+        methods=filed(*METHODS),
         presets={"demo": demo(), "study": study(), "benchmark": benchmark(), "paper": paper()},
         datasets=("photos", "folder"),
         load_data=load_super_resolution,

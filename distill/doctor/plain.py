@@ -74,21 +74,15 @@ def check_alpha_zero(chain: Assembler, arm: Arm, images: int = BENCH_IMAGES) -> 
         text=f"with the teacher's terms off, a step differs from a plain one by {difference:.2%} of its length",
         remedy=""
         if agrees
-        else "see that the method's own terms have their full weight where the teacher's have none (LossTerm's "
-        "alone_weight, Objective), and that no term reads the teacher without saying needs_teacher",
+        else "see that every taught term of the method has weight 0 at alpha 0, and that none of its own terms reads "
+        "the teacher",
         figures={"difference": difference, "bound": bound},
     )
 
 
 def muted_terms(arm: Arm) -> tuple[LossTerm, ...]:
     """The arm's terms, the teacher's at weight 0 and the others at the weight they have alone."""
-    return tuple(
-        dataclasses.replace(
-            term,
-            weight=0.0 if term.needs_teacher else (term.weight if term.alone_weight is None else term.alone_weight),
-        )
-        for term in arm.terms
-    )
+    return tuple(dataclasses.replace(term, weight=0.0 if term.needs_teacher else term.alone) for term in arm.terms)
 
 
 def has_alpha(resolved: Resolved) -> bool:

@@ -47,7 +47,6 @@ from densedistill.distill.losses.terms import (
     SoftMaps,
     TaughtReconstruction,
     TermFunction,
-    blend,
 )
 from densedistill.distill.outputs import IGNORED
 
@@ -90,7 +89,6 @@ __all__ = [
     "as_map",
     "attention_loss",
     "bernoulli_kl",
-    "blend",
     "boundary_weight",
     "channel_kl",
     "contrast_ratio",

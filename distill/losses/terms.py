@@ -1,7 +1,7 @@
 """The losses as terms of an objective: each takes a step's outputs and returns a scalar.
 
 A term holds its own settings (a temperature, a class weight). How much it counts beside the others is the
-objective's business: α sits in the weights, and `blend` sets them.
+objective's business: α sits in the weights.
 """
 
 from __future__ import annotations
@@ -11,41 +11,14 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from densedistill.distill.losses.checks import (
-    check_fraction,
-    check_label_smoothing,
-    check_temperature,
-)
+from densedistill.distill.losses.checks import check_label_smoothing, check_temperature
 from densedistill.distill.losses.images import l1
 from densedistill.distill.losses.logits import kd_loss, mixed_cross_entropy
 from densedistill.distill.losses.maps import probability_mse
-from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import StepOutputs
 
 TermFunction = Callable[[StepOutputs], Tensor]
 """From a step's outputs to a scalar."""
-
-
-def blend(
-    alpha: float, *, taught: tuple[str, TermFunction], own: tuple[str, TermFunction]
-) -> tuple[LossTerm, LossTerm]:
-    """Two terms of a convex mix: α times the teacher's, 1 - α times the task's own.
-
-    The task's own term has weight 1 where it stands alone, so that the control arm is plain training.
-
-    Args:
-        alpha: the teacher's share, in [0, 1]. At 0 the objective drops the teacher's term, at 1 the other.
-        taught: name and function of the term that needs the teacher.
-        own: name and function of the term that does not.
-
-    Raises:
-        RequestError: alpha outside [0, 1].
-    """
-    check_fraction("alpha", alpha)
-    return (
-        LossTerm(name=taught[0], fn=taught[1], weight=alpha, needs_teacher=True),
-        LossTerm(name=own[0], fn=own[1], weight=1.0 - alpha, alone_weight=1.0),
-    )
 
 
 @dataclass(frozen=True, slots=True)

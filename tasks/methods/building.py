@@ -1,49 +1,31 @@
-"""What building a method's terms takes: the labels' term, checks of what the networks answer, and pairs of features."""
+"""What building a method's terms takes: its own term, checks of what the networks answer, and pairs of features."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 
 from densedistill.distill.errors import RequestError
 from densedistill.distill.features import Feature, Features, Role
-from densedistill.distill.losses import HardLabels, TermFunction, WarmedUp, blend
+from densedistill.distill.losses import TermFunction, WarmedUp
 from densedistill.distill.losses.checks import ONE_CHANNEL, check_images, check_logits
 from densedistill.distill.losses.feature_terms import Pair
 from densedistill.distill.objective import LossTerm
-from densedistill.distill.spec import TermContext
-from densedistill.tasks.methods.parameters import Blended, Labels
+from densedistill.distill.spec import OwnContext, TermContext
 
 
-def beside_labels(parameters: Labels, *taught: LossTerm) -> tuple[LossTerm, ...]:
-    """The method's own terms and, last, `hard`: cross-entropy with the labels.
+class HasOwn(Protocol):
+    """Parameters that know their task's own term."""
 
-    Where the method's own have no weight `hard` has weight 1, as in the control arm: a small share of it alone would be
-    plain training at a fraction of the learning rate.
-    """
-    hard = LossTerm(
-        name="hard",
-        fn=HardLabels(parameters.label_smoothing),
-        weight=parameters.hard_weight if any(term.weight for term in taught) else 1.0,
-        alone_weight=1.0,
-    )
-    return (*taught, hard)
+    def own(self) -> LossTerm:
+        """The term that reads no teacher, such as cross-entropy with the labels."""
 
 
-def blended(parameters: Blended, name: str, fn: TermFunction) -> tuple[LossTerm, ...]:
-    """α of the method's term and 1 - α of `hard`."""
-    return blend(parameters.alpha, taught=(name, fn), own=("hard", HardLabels(parameters.label_smoothing)))
-
-
-def only_labels(parameters: Labels | Blended) -> tuple[LossTerm, ...]:
-    """What is left of a method without a teacher."""
-    return (LossTerm(name="hard", fn=HardLabels(parameters.label_smoothing)),)
-
-
-def taught_term(name: str, fn: TermFunction, weight: float = 1.0) -> LossTerm:
-    """A term that needs the teacher."""
-    return LossTerm(name=name, fn=fn, weight=weight, needs_teacher=True)
+def own_terms(parameters: HasOwn, _context: OwnContext) -> tuple[LossTerm, ...]:
+    """The one term that most methods have without a teacher."""
+    return (parameters.own(),)
 
 
 def check_classes(context: TermContext, at_least: int = 2, why: str = ONE_CHANNEL) -> int:
@@ -53,8 +35,6 @@ def check_classes(context: TermContext, at_least: int = 2, why: str = ONE_CHANNE
         RequestError: they tell different numbers apart, fewer than `at_least` (`why` ends the sentence), or are no
             classifiers.
     """
-    if context.student_output is None or context.teacher_output is None:
-        raise RequestError("the networks' outputs are not known: build the method's terms with both networks")
     for shape in (context.student_output, context.teacher_output):
         check_logits(torch.empty(shape, device="meta"), at_least, why)
     student, teacher = context.student_output[1], context.teacher_output[1]
@@ -72,13 +52,12 @@ def check_batch(context: TermContext, at_least: int, why: str) -> None:
     Raises:
         RequestError: fewer images than `at_least` at once.
     """
-    if context.batch_size is not None:
-        check_images(torch.empty(context.batch_size, device="meta"), at_least, why)
+    check_images(torch.empty(context.batch_size, device="meta"), at_least, why)
 
 
 def check_warm_up(context: TermContext, epochs: int) -> None:
     """Say so where the warm-up does not end before the training does."""
-    if context.epochs is not None and epochs > context.epochs:
+    if epochs > context.epochs:
         context.warn(
             f"the method's warm-up takes {epochs} epochs and the arm has {context.epochs}: its term never reaches its "
             "full weight; method.warmup_epochs sets another length"
@@ -139,8 +118,8 @@ def _size(feature: Feature) -> str:
     return f"{feature.shape[1]} tokens" if tokens else "x".join(str(side) for side in feature.shape[2:])
 
 
-def _required(features: Features | None, method: str, role: Role, whose: str) -> tuple[Feature, ...]:
-    found = () if features is None else features.of(role)
+def _required(features: Features, method: str, role: Role, whose: str) -> tuple[Feature, ...]:
+    found = features.of(role)
     if not found or (role != "embedding" and not all(feature.is_map for feature in found)):
         raise RequestError(
             f"{method} reads feature maps, and the {whose} shows none at its taps: name module paths that give maps "

@@ -12,7 +12,7 @@ from densedistill.distill.errors import RequestError
 from densedistill.distill.losses import ContrastiveDistillation, OnImages
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.spec import Method, Needs, TermContext
-from densedistill.tasks.methods.building import beside_labels, only_labels, pairs, taught_term
+from densedistill.tasks.methods.building import own_terms, pairs
 from densedistill.tasks.methods.parameters import Temperature, Weight, Weighted
 
 
@@ -35,11 +35,7 @@ class Contrast(Weighted):
 
 
 def crd_terms(parameters: Contrast, context: TermContext) -> Sequence[LossTerm]:
-    """`crd` and `hard`."""
-    if not context.has_teacher:
-        return only_labels(parameters)
-    if context.images is None:
-        raise RequestError("crd remembers every training image and is not told how many there are: give the data set")
+    """`crd`."""
     ((mine, theirs),) = pairs(context, "crd", "embedding", aligned=False)
     module = ContrastiveDistillation(
         mine.channels,
@@ -52,7 +48,7 @@ def crd_terms(parameters: Contrast, context: TermContext) -> Sequence[LossTerm]:
         momentum=parameters.momentum,
         seed=context.seed,
     )
-    return beside_labels(parameters, taught_term("crd", OnImages((mine, theirs), module), parameters.weight))
+    return [LossTerm(name="crd", fn=OnImages((mine, theirs), module), weight=parameters.weight)]
 
 
 def _classes(parameters: Contrast, context: TermContext) -> Tensor | None:
@@ -72,7 +68,8 @@ CONTRAST_METHODS = (
         summary="contrast: an image's embedding close to the teacher's of it, far from those of other images",
         paper="Tian, Krishnan and Isola, ICLR 2020, arXiv:1910.10699, section 3",
         parameters=Contrast(),
-        terms=crd_terms,
+        own=own_terms,
+        taught=crd_terms,
         needs=Needs(features=("embedding",), trains="embeddings", index=True),
     ),
 )

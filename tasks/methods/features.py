@@ -18,7 +18,7 @@ from densedistill.distill.losses import (
 from densedistill.distill.losses.features import Projection
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.spec import Method, Needs, TermContext
-from densedistill.tasks.methods.building import beside_labels, blended, only_labels, pairs, taught_term, warmed_up
+from densedistill.tasks.methods.building import own_terms, pairs, warmed_up
 from densedistill.tasks.methods.parameters import Blended, Epochs, Positive, Share, Weight, Weighted
 
 
@@ -60,39 +60,31 @@ class Matching(Blended):
 
 
 def fitnet_terms(parameters: Hint, context: TermContext) -> Sequence[LossTerm]:
-    """`fitnet` and `hard`."""
-    if not context.has_teacher:
-        return only_labels(parameters)
+    """`fitnet`."""
     paired = pairs(context, "fitnet", "hint", aligned=True)
     losses = [HintRegression(mine.channels, theirs.channels, context.seed) for mine, theirs in paired]
-    return beside_labels(parameters, taught_term("fitnet", OnFeatures(paired, losses), parameters.weight))
+    return [LossTerm(name="fitnet", fn=OnFeatures(paired, losses), weight=parameters.weight)]
 
 
 def at_terms(parameters: Attention, context: TermContext) -> Sequence[LossTerm]:
-    """`at` and `hard`."""
-    if not context.has_teacher:
-        return only_labels(parameters)
+    """`at`."""
     paired = pairs(context, "at", "stages", aligned=True)
     loss = functools.partial(attention_loss, power=parameters.power)
-    return beside_labels(parameters, taught_term("at", OnFeatures(paired, [loss] * len(paired)), parameters.weight))
+    return [LossTerm(name="at", fn=OnFeatures(paired, [loss] * len(paired)), weight=parameters.weight)]
 
 
 def vid_terms(parameters: Variational, context: TermContext) -> Sequence[LossTerm]:
-    """`vid` and `hard`."""
-    if not context.has_teacher:
-        return only_labels(parameters)
+    """`vid`."""
     paired = pairs(context, "vid", "stages", aligned=True)
     losses = [
         VariationalDistillation(mine.channels, theirs.channels, parameters.initial_variance, context.seed + place)
         for place, (mine, theirs) in enumerate(paired)
     ]
-    return beside_labels(parameters, taught_term("vid", OnFeatures(paired, losses), parameters.weight))
+    return [LossTerm(name="vid", fn=OnFeatures(paired, losses), weight=parameters.weight)]
 
 
 def review_terms(parameters: Review, context: TermContext) -> Sequence[LossTerm]:
-    """`reviewkd` and `hard`."""
-    if not context.has_teacher:
-        return only_labels(parameters)
+    """`reviewkd`."""
     # As the authors have it, the student is read after its activations and the teacher before them, and the review
     # begins with what both see of the whole image.
     stages = pairs(context, "reviewkd", "stages", aligned=True, teachers="preactivations")
@@ -101,13 +93,11 @@ def review_terms(parameters: Review, context: TermContext) -> Sequence[LossTerm]
         [mine.channels for mine, _theirs in paired], [theirs.channels for _mine, theirs in paired], seed=context.seed
     )
     term = warmed_up(context, OnStages(paired, module), parameters.warmup_epochs)
-    return beside_labels(parameters, taught_term("reviewkd", term, parameters.weight))
+    return [LossTerm(name="reviewkd", fn=term, weight=parameters.weight)]
 
 
 def feature_terms(parameters: Matching, context: TermContext) -> Sequence[LossTerm]:
-    """`feature` and `hard`."""
-    if not context.has_teacher:
-        return only_labels(parameters)
+    """`feature`."""
     paired = pairs(context, "feature", "stages", aligned=True)
     matching = FeatureMatching(
         [(mine.path, theirs.path) for mine, theirs in paired],
@@ -117,7 +107,7 @@ def feature_terms(parameters: Matching, context: TermContext) -> Sequence[LossTe
         cosine_weight=parameters.cosine_weight,
         projection=parameters.projector,
     )
-    return blended(parameters, "feature", ReadAs(paired, matching))
+    return [LossTerm(name="feature", fn=ReadAs(paired, matching), weight=parameters.alpha)]
 
 
 FEATURE_METHODS = (
@@ -126,7 +116,8 @@ FEATURE_METHODS = (
         summary="a hint: the stage before the last, regressed to the teacher's",
         paper="Romero et al., ICLR 2015, arXiv:1412.6550, equation 3",
         parameters=Hint(),
-        terms=fitnet_terms,
+        own=own_terms,
+        taught=fitnet_terms,
         needs=Needs(features=("hint",), trains="projector"),
     ),
     Method(
@@ -134,7 +125,8 @@ FEATURE_METHODS = (
         summary="attention transfer: where each stage's features are large",
         paper="Zagoruyko and Komodakis, ICLR 2017, arXiv:1612.03928, equation 2",
         parameters=Attention(),
-        terms=at_terms,
+        own=own_terms,
+        taught=at_terms,
         needs=Needs(features=("stages",)),
     ),
     Method(
@@ -142,7 +134,8 @@ FEATURE_METHODS = (
         summary="a variational bound on what each stage tells of the teacher's",
         paper="Ahn et al., CVPR 2019, arXiv:1904.05835, section 2",
         parameters=Variational(),
-        terms=vid_terms,
+        own=own_terms,
+        taught=vid_terms,
         needs=Needs(features=("stages",), trains="projector"),
     ),
     Method(
@@ -150,7 +143,8 @@ FEATURE_METHODS = (
         summary="knowledge review: each stage, fused with the deeper ones, against the teacher's",
         paper="Chen et al., CVPR 2021, arXiv:2104.09044, section 3",
         parameters=Review(),
-        terms=review_terms,
+        own=own_terms,
+        taught=review_terms,
         needs=Needs(
             features=("embedding",),
             student_features=("stages",),
@@ -163,7 +157,8 @@ FEATURE_METHODS = (
         summary="plain feature distillation: α·mean squared difference of all stages + (1 - α)·CE",
         paper="Student Capacity Moderates Knowledge Distillation Effectiveness, arXiv:2605.31191 (its L2 term)",
         parameters=Matching(),
-        terms=feature_terms,
+        own=own_terms,
+        taught=feature_terms,
         needs=Needs(features=("stages",), trains="projector"),
     ),
 )

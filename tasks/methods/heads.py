@@ -10,13 +10,7 @@ from densedistill.distill.errors import RequestError
 from densedistill.distill.losses import LogitHead, OnHeads, OnLogits, ofa_loss
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.spec import Method, Needs, TermContext
-from densedistill.tasks.methods.building import (
-    beside_labels,
-    check_classes,
-    only_labels,
-    student_features,
-    taught_term,
-)
+from densedistill.tasks.methods.building import check_classes, own_terms, student_features
 from densedistill.tasks.methods.parameters import Positive, Temperature, Weight, Weighted
 
 
@@ -30,9 +24,7 @@ class OneForAll(Weighted):
 
 
 def ofa_terms(parameters: OneForAll, context: TermContext) -> Sequence[LossTerm]:
-    """`ofa`, `ofa_stages` and `hard`."""
-    if not context.has_teacher or context.teacher_network is None:
-        return only_labels(parameters)
+    """`ofa` and `ofa_stages`."""
     classes = check_classes(context)
     features = student_features(context, "ofa", "stages")
     if any(not feature.is_map for feature in features):
@@ -45,11 +37,10 @@ def ofa_terms(parameters: OneForAll, context: TermContext) -> Sequence[LossTerm]
     loss = OnLogits(
         loss=functools.partial(ofa_loss, gamma=parameters.gamma, temperature=parameters.temperature), labelled=True
     )
-    return beside_labels(
-        parameters,
-        taught_term("ofa", loss, parameters.weight),
-        taught_term("ofa_stages", OnHeads(features, heads, loss), parameters.stage_weight),
-    )
+    return [
+        LossTerm(name="ofa", fn=loss, weight=parameters.weight),
+        LossTerm(name="ofa_stages", fn=OnHeads(features, heads, loss), weight=parameters.stage_weight),
+    ]
 
 
 HEAD_METHODS = (
@@ -58,7 +49,8 @@ HEAD_METHODS = (
         summary="one for all: logits from each stage of the student against the teacher's, for unlike architectures",
         paper="Hao et al., NeurIPS 2023, arXiv:2310.19444, section 3",
         parameters=OneForAll(),
-        terms=ofa_terms,
+        own=own_terms,
+        taught=ofa_terms,
         needs=Needs(labels=True, student_features=("stages",), trains="heads", classifier=True, whole_logits=True),
     ),
 )

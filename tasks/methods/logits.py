@@ -20,15 +20,7 @@ from densedistill.distill.losses import (
 )
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.spec import Method, Needs, TermContext
-from densedistill.tasks.methods.building import (
-    beside_labels,
-    blended,
-    check_batch,
-    check_classes,
-    only_labels,
-    taught_term,
-    warmed_up,
-)
+from densedistill.tasks.methods.building import check_batch, check_classes, own_terms, warmed_up
 from densedistill.tasks.methods.parameters import Blended, Epochs, Labels, Positive, Temperature, Weight, Weighted
 
 _NON_TARGET = (
@@ -126,19 +118,15 @@ class Curriculum(Blended):
 
 
 def kd_terms(parameters: SoftTargets, context: TermContext) -> Sequence[LossTerm]:
-    """`soft` and `hard`."""
-    if not context.has_teacher:
-        return only_labels(parameters)
+    """`soft`."""
     check_classes(context)
-    return blended(parameters, "soft", DistilledLogits(parameters.temperature))
+    return [LossTerm(name="soft", fn=DistilledLogits(parameters.temperature), weight=parameters.alpha)]
 
 
 def dkd_terms(
     parameters: Decoupled, context: TermContext, name: str = "dkd", standardised: bool = False
 ) -> Sequence[LossTerm]:
-    """`dkd` and `hard`."""
-    if not context.has_teacher:
-        return only_labels(parameters)
+    """`dkd`."""
     check_classes(context, 3, _NON_TARGET.format("DKD"))
     loss = functools.partial(
         mixed_dkd_loss,
@@ -148,18 +136,18 @@ def dkd_terms(
     )
     term = OnLogits(loss=loss, labelled=True, standardised=standardised)
     weight = 1.0 if parameters.tckd_weight or parameters.nckd_weight else 0.0
-    return beside_labels(parameters, taught_term(name, warmed_up(context, term, parameters.warmup_epochs), weight))
+    return [LossTerm(name=name, fn=warmed_up(context, term, parameters.warmup_epochs), weight=weight)]
 
 
 def lskd_terms(parameters: Standardised, context: TermContext) -> Sequence[LossTerm]:
-    """`lskd` and `hard`."""
+    """`lskd`."""
     loss = functools.partial(kd_loss, temperature=parameters.temperature)
     return _weighted(parameters, context, "lskd", OnLogits(loss=loss, standardised=True))
 
 
 def dist_terms(parameters: Correlated, context: TermContext) -> Sequence[LossTerm]:
-    """`dist` and `hard`."""
-    if context.has_teacher and parameters.weight and parameters.intra_weight:
+    """`dist`."""
+    if parameters.weight and parameters.intra_weight:
         check_batch(context, 2, "DIST correlates the images of a class, and one image has no correlation")
     loss = functools.partial(
         dist_loss,
@@ -171,7 +159,7 @@ def dist_terms(parameters: Correlated, context: TermContext) -> Sequence[LossTer
 
 
 def mlkd_terms(parameters: MultiLevel, context: TermContext) -> Sequence[LossTerm]:
-    """`mlkd` and `hard`."""
+    """`mlkd`."""
     loss = functools.partial(
         mlkd_loss,
         temperatures=parameters.temperatures,
@@ -184,34 +172,28 @@ def mlkd_terms(parameters: MultiLevel, context: TermContext) -> Sequence[LossTer
 
 
 def nkd_terms(parameters: Normalised, context: TermContext) -> Sequence[LossTerm]:
-    """`nkd` and `hard`."""
-    if context.has_teacher:
-        check_classes(context, 3, _NON_TARGET.format("NKD"))
+    """`nkd`."""
+    check_classes(context, 3, _NON_TARGET.format("NKD"))
     loss = functools.partial(nkd_loss, gamma=parameters.gamma, temperature=parameters.temperature)
     return _weighted(parameters, context, "nkd", OnLogits(loss=loss, labelled=True))
 
 
 def wttm_terms(parameters: Transformed, context: TermContext) -> Sequence[LossTerm]:
-    """`wttm` and `hard`."""
+    """`wttm`."""
     loss = functools.partial(wttm_loss, temperature=parameters.temperature)
     return _weighted(parameters, context, "wttm", OnLogits(loss=loss))
 
 
 def ctkd_terms(parameters: Curriculum, context: TermContext) -> Sequence[LossTerm]:
-    """`ctkd` and `hard`."""
-    if not context.has_teacher:
-        return only_labels(parameters)
+    """`ctkd`."""
     check_classes(context)
-    return blended(
-        parameters, "ctkd", LearnedTemperature(parameters.start, parameters.span, parameters.curriculum_epochs)
-    )
+    fn = LearnedTemperature(parameters.start, parameters.span, parameters.curriculum_epochs)
+    return [LossTerm(name="ctkd", fn=fn, weight=parameters.alpha)]
 
 
 def _weighted(parameters: Weighted, context: TermContext, name: str, term: OnLogits) -> Sequence[LossTerm]:
-    if not context.has_teacher:
-        return only_labels(parameters)
     check_classes(context)
-    return beside_labels(parameters, taught_term(name, term, parameters.weight))
+    return [LossTerm(name=name, fn=term, weight=parameters.weight)]
 
 
 LOGIT_METHODS = (
@@ -220,14 +202,16 @@ LOGIT_METHODS = (
         summary="soft targets: α·T²·KL(teacher ‖ student) + (1 - α)·CE",
         paper="Hinton, Vinyals and Dean 2015, arXiv:1503.02531, section 2",
         parameters=SoftTargets(),
-        terms=kd_terms,
+        own=own_terms,
+        taught=kd_terms,
     ),
     Method(
         name="dkd",
         summary="KD in two parts with weights of their own: the target class, and the others among themselves",
         paper="Zhao et al., CVPR 2022, arXiv:2203.08679, equation 7",
         parameters=Decoupled(),
-        terms=dkd_terms,
+        own=own_terms,
+        taught=dkd_terms,
         needs=Needs(labels=True, whole_logits=True),
     ),
     Method(
@@ -235,7 +219,8 @@ LOGIT_METHODS = (
         summary="KD on logits with mean 0 and standard deviation 1",
         paper="Sun et al., CVPR 2024, arXiv:2403.01427, algorithm 2",
         parameters=Standardised(),
-        terms=lskd_terms,
+        own=own_terms,
+        taught=lskd_terms,
         needs=Needs(whole_logits=True),
     ),
     Method(
@@ -243,7 +228,8 @@ LOGIT_METHODS = (
         summary="DKD on logits with mean 0 and standard deviation 1",
         paper="Sun et al., CVPR 2024, arXiv:2403.01427, algorithm 2",
         parameters=StandardisedDecoupled(),
-        terms=functools.partial(dkd_terms, name="lskd_dkd", standardised=True),
+        own=own_terms,
+        taught=functools.partial(dkd_terms, name="lskd_dkd", standardised=True),
         needs=Needs(labels=True, whole_logits=True),
     ),
     Method(
@@ -251,7 +237,8 @@ LOGIT_METHODS = (
         summary="correlations of classes within an image and of images within a class, for strong teachers",
         paper="Huang et al., NeurIPS 2022, arXiv:2205.10536, section 4",
         parameters=Correlated(),
-        terms=dist_terms,
+        own=own_terms,
+        taught=dist_terms,
         needs=Needs(whole_logits=True),
     ),
     Method(
@@ -259,7 +246,8 @@ LOGIT_METHODS = (
         summary="predictions, which images and which classes resemble each other, at several temperatures",
         paper="Jin, Wang and Lin, CVPR 2023, section 3",
         parameters=MultiLevel(),
-        terms=mlkd_terms,
+        own=own_terms,
+        taught=mlkd_terms,
         needs=Needs(whole_logits=True),
     ),
     Method(
@@ -267,7 +255,8 @@ LOGIT_METHODS = (
         summary="the target by the teacher's belief in it, the others normalised",
         paper="Yang et al., ICCV 2023, arXiv:2303.13005, section 3",
         parameters=Normalised(),
-        terms=nkd_terms,
+        own=own_terms,
+        taught=nkd_terms,
         needs=Needs(labels=True, whole_logits=True),
     ),
     Method(
@@ -275,7 +264,8 @@ LOGIT_METHODS = (
         summary="the teacher's probabilities at T against the student's at 1, unsure images weighing more",
         paper="Zheng and Yang, ICLR 2024, arXiv:2402.11148, equation 23",
         parameters=Transformed(),
-        terms=wttm_terms,
+        own=own_terms,
+        taught=wttm_terms,
         needs=Needs(whole_logits=True),
     ),
     Method(
@@ -283,7 +273,8 @@ LOGIT_METHODS = (
         summary="KD at a temperature that is learned against the student, gently at first",
         paper="Li et al., AAAI 2023, arXiv:2211.16231",
         parameters=Curriculum(),
-        terms=ctkd_terms,
+        own=own_terms,
+        taught=ctkd_terms,
         needs=Needs(trains="temperature", whole_logits=True),
     ),
 )

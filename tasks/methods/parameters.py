@@ -1,4 +1,4 @@
-"""What the methods' parameters share: their types with bounds, and the labels' term beside each method's own."""
+"""What the methods' parameters share: their types with bounds, and the labels' term beside what is taught."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
+from densedistill.distill.losses import HardLabels
 from densedistill.distill.losses.checks import check_fraction, check_temperature
+from densedistill.distill.objective import LossTerm
 from densedistill.distill.recipe import FROZEN
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -42,6 +44,11 @@ class Labels(BaseModel):
     """Of the cross-entropy; 0 leaves it out."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
 
+    def own(self) -> LossTerm:
+        """`hard`."""
+        fn = HardLabels(self.label_smoothing)
+        return LossTerm(name="hard", fn=fn, weight=self.hard_weight, alone_weight=1.0)
+
 
 class Weighted(Labels):
     """hard_weight·CE + weight·method."""
@@ -58,3 +65,8 @@ class Blended(BaseModel):
     alpha: Share = 0.9
     """The teacher's share; 0 is plain training."""
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+
+    def own(self) -> LossTerm:
+        """`hard`."""
+        fn = HardLabels(self.label_smoothing)
+        return LossTerm(name="hard", fn=fn, weight=1.0 - self.alpha, alone_weight=1.0)

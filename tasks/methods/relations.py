@@ -12,7 +12,7 @@ from densedistill.distill.losses import OnFeatures, pkt_loss, rkd_loss, similari
 from densedistill.distill.losses.vectors import pooled
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.spec import Method, Needs, TermContext
-from densedistill.tasks.methods.building import beside_labels, check_batch, only_labels, pairs, taught_term
+from densedistill.tasks.methods.building import check_batch, own_terms, pairs
 from densedistill.tasks.methods.parameters import Weight, Weighted
 
 
@@ -36,18 +36,18 @@ class Transfer(Weighted):
 
 
 def sp_terms(parameters: Similarity, context: TermContext) -> Sequence[LossTerm]:
-    """`sp` and `hard`."""
+    """`sp`."""
     return _terms(parameters, context, "sp", "last", similarity_loss, 2)
 
 
 def rkd_terms(parameters: Relations, context: TermContext) -> Sequence[LossTerm]:
-    """`rkd` and `hard`."""
+    """`rkd`."""
     loss = functools.partial(rkd_loss, distance_weight=parameters.distance_weight, angle_weight=parameters.angle_weight)
     return _terms(parameters, context, "rkd", "embedding", _of_vectors(loss), 3)
 
 
 def pkt_terms(parameters: Transfer, context: TermContext) -> Sequence[LossTerm]:
-    """`pkt` and `hard`."""
+    """`pkt`."""
     return _terms(parameters, context, "pkt", "embedding", _of_vectors(pkt_loss), 2)
 
 
@@ -64,12 +64,10 @@ def _terms(
     loss: Callable[[Tensor, Tensor], Tensor],
     images: int,
 ) -> Sequence[LossTerm]:
-    if not context.has_teacher:
-        return only_labels(parameters)
     if parameters.weight:
         check_batch(context, images, f"{name} compares {images} images or more with each other")
     paired = pairs(context, name, role, aligned=False)
-    return beside_labels(parameters, taught_term(name, OnFeatures(paired, [loss]), parameters.weight))
+    return [LossTerm(name=name, fn=OnFeatures(paired, [loss]), weight=parameters.weight)]
 
 
 RELATION_METHODS = (
@@ -78,7 +76,8 @@ RELATION_METHODS = (
         summary="similarity preserving: which images of a batch resemble each other",
         paper="Tung and Mori, ICCV 2019, arXiv:1907.09682, section 3",
         parameters=Similarity(),
-        terms=sp_terms,
+        own=own_terms,
+        taught=sp_terms,
         needs=Needs(features=("last",)),
     ),
     Method(
@@ -86,7 +85,8 @@ RELATION_METHODS = (
         summary="relations: distances of pairs and angles of triples of images",
         paper="Park et al., CVPR 2019, arXiv:1904.05068, section 3.2",
         parameters=Relations(),
-        terms=rkd_terms,
+        own=own_terms,
+        taught=rkd_terms,
         needs=Needs(features=("embedding",)),
     ),
     Method(
@@ -94,7 +94,8 @@ RELATION_METHODS = (
         summary="probabilities of meeting an image in another's neighbourhood",
         paper="Passalis and Tefas, ECCV 2018, arXiv:1803.10837, section 3",
         parameters=Transfer(),
-        terms=pkt_terms,
+        own=own_terms,
+        taught=pkt_terms,
         needs=Needs(features=("embedding",)),
     ),
 )

@@ -17,7 +17,7 @@ from densedistill.distill.reuse import PROJECTED, Adaptation, ReusedHead, answer
 from densedistill.distill.spec import Method, Needs, TermContext
 from densedistill.distill.taps import Tapped
 from densedistill.distill.teacher import teacher_input
-from densedistill.tasks.methods.building import beside_labels, only_labels, pairs, taught_term
+from densedistill.tasks.methods.building import own_terms, pairs
 from densedistill.tasks.methods.parameters import Weight, Weighted
 
 
@@ -35,7 +35,7 @@ def simkd_student(parameters: Reused, student: nn.Module, context: TermContext) 
     Raises:
         RequestError: the teacher's logits are no linear layer of its averaged last map.
     """
-    if not parameters.weight or context.teacher_network is None or context.probe is None:
+    if not parameters.weight:
         return None
     ((mine, theirs),) = pairs(context, "simkd", "final", aligned=True)
     size = _teacher_size(context.teacher_network, theirs, teacher_input(context.probe))
@@ -58,14 +58,11 @@ def simkd_student(parameters: Reused, student: nn.Module, context: TermContext) 
 
 
 def simkd_terms(parameters: Reused, context: TermContext) -> Sequence[LossTerm]:
-    """`simkd` and, where asked for, `hard`."""
-    if not context.has_teacher:
-        return only_labels(parameters)
+    """`simkd`."""
     ((mine, theirs),) = pairs(context, "simkd", "final", aligned=False)
     projected = Feature(path=PROJECTED, shape=torch.Size((mine.shape[0], theirs.channels, 1, 1)))
-    return beside_labels(
-        parameters, taught_term("simkd", OnFeatures([(projected, theirs)], [_aligned_simkd]), parameters.weight)
-    )
+    fn = OnFeatures([(projected, theirs)], [_aligned_simkd])
+    return [LossTerm(name="simkd", fn=fn, weight=parameters.weight)]
 
 
 def _aligned_simkd(projected: Tensor, teacher: Tensor) -> Tensor:
@@ -93,7 +90,8 @@ REUSED_METHODS = (
         summary="the student answers through its teacher's classifier: mean squared difference of the last maps",
         paper="Chen et al., CVPR 2022, arXiv:2203.14001, section 3.2",
         parameters=Reused(),
-        terms=simkd_terms,
+        own=own_terms,
+        taught=simkd_terms,
         needs=Needs(features=("final",), trains="projector", classifier=True),
         adapt=simkd_student,
     ),

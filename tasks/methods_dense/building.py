@@ -1,28 +1,13 @@
-"""What building a dense method's terms takes: the labels' term beside it, and pairs of stages of one resolution."""
+"""What building a dense method's terms takes: maps that can be compared, and pairs of stages of one resolution."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.losses import TermFunction
 from densedistill.distill.losses.feature_terms import Pair
-from densedistill.distill.objective import LossTerm
 from densedistill.distill.spec import TermContext
-from densedistill.tasks.methods.building import pairs, student_features, taught_term
-
-
-def beside(own: TermFunction, hard_weight: float, name: str, fn: TermFunction, weight: float) -> Sequence[LossTerm]:
-    """The method's term and `hard`; where the method's has no weight `hard` has weight 1, as in the control arm."""
-    return (
-        taught_term(name, fn, weight),
-        LossTerm(name="hard", fn=own, weight=hard_weight if weight else 1.0, alone_weight=1.0),
-    )
-
-
-def alone(own: TermFunction) -> Sequence[LossTerm]:
-    """What is left of a method without a teacher."""
-    return (LossTerm(name="hard", fn=own),)
+from densedistill.tasks.methods.building import pairs, student_features
 
 
 def check_outputs(context: TermContext) -> None:
@@ -32,7 +17,7 @@ def check_outputs(context: TermContext) -> None:
         RequestError: they draw unlike numbers of maps, or at unlike sizes.
     """
     mine, theirs = context.student_output, context.teacher_output
-    if mine is None or theirs is None or mine == theirs:
+    if mine == theirs:
         return
     raise RequestError(
         f"the student draws {_words(mine)} and the teacher {_words(theirs)}: give networks whose maps agree, or a "
@@ -47,7 +32,7 @@ def stage_pairs(context: TermContext, method: str) -> tuple[Pair, ...]:
         RequestError: a network shows no maps.
     """
     mine, theirs = student_features(context, method, "stages"), context.teacher_features
-    of_size = {} if theirs is None else {stage.shape[2:]: stage for stage in theirs.of("stages") if stage.is_map}
+    of_size = {stage.shape[2:]: stage for stage in theirs.of("stages") if stage.is_map}
     same = tuple((stage, of_size[stage.shape[2:]]) for stage in mine if stage.shape[2:] in of_size)
     return same or pairs(context, method, "stages", aligned=True)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from densedistill.distill.losses import bernoulli_kl
 from densedistill.distill.spec import Method, Needs
+from densedistill.tasks.methods.building import own_terms
 from densedistill.tasks.methods.parameters import Weight
 from densedistill.tasks.methods_dense.parameters import Blend, Bounded, Channelwise, MaskLabels, Pairwise, Softened
 from densedistill.tasks.methods_dense.terms import (
@@ -65,21 +66,24 @@ EDGE_METHODS = (
         summary="the teacher's probabilities: α·MSE(σ(student), σ(teacher)) + (1 - α)·BCE(pos_weight)",
         paper="reference 003, equations 8 and 9",
         parameters=SoftMapMatching(),
-        terms=soft_map_terms,
+        own=own_terms,
+        taught=soft_map_terms,
     ),
     Method(
         name="kd",
         summary="softened probabilities of each pixel: α·T²·KL(teacher ‖ student) of on and off + (1 - α)·BCE",
         paper="Hinton et al. 2015, arXiv:1503.02531, section 2, for two classes at each pixel",
         parameters=SoftenedMaps(),
-        terms=functools.partial(kd_terms, divergence=bernoulli_kl),
+        own=own_terms,
+        taught=functools.partial(kd_terms, divergence=bernoulli_kl),
     ),
     Method(
         name="boundary",
         summary="kd in which pixels near the truth's boundaries count more",
         paper="weights after Ronneberger et al. 2015, arXiv:1505.04597, equation 2",
         parameters=NearEdges(),
-        terms=functools.partial(boundary_terms, divergence=bernoulli_kl, boundaries=_boundaries),
+        own=own_terms,
+        taught=functools.partial(boundary_terms, divergence=bernoulli_kl, boundaries=_boundaries),
         needs=Needs(labels=True),
     ),
     Method(
@@ -87,21 +91,24 @@ EDGE_METHODS = (
         summary="Dice with the teacher's probabilities, and with the truth beside its cross-entropy",
         paper="Milletari et al. 2016, arXiv:1606.04797, section 3; Deng et al. 2018, arXiv:1807.10097",
         parameters=DiceMatching(),
-        terms=dice_terms,
+        own=own_terms,
+        taught=dice_terms,
     ),
     Method(
         name="cwd",
         summary="channel-wise: where the map is high, as a distribution over its pixels",
         paper="Shu et al., ICCV 2021, arXiv:2011.13256, section 3.2",
         parameters=ChannelwiseMaps(),
-        terms=cwd_terms,
+        own=own_terms,
+        taught=cwd_terms,
     ),
     Method(
         name="affinity",
         summary="pair-wise: which places of an image resemble each other, on the decoder's last stage",
         paper="Liu et al., CVPR 2019, arXiv:1903.04197, section 3.1 (pair-wise distillation)",
         parameters=PairwiseMaps(),
-        terms=affinity_terms,
+        own=own_terms,
+        taught=affinity_terms,
         needs=Needs(features=("last",)),
     ),
     Method(
@@ -109,7 +116,8 @@ EDGE_METHODS = (
         summary="the decoder's stages, at unit scale, through 1x1 projectors: α·mean squared difference + (1 - α)·BCE",
         paper="FitNets, Romero et al., ICLR 2015, arXiv:1412.6550, equation 3",
         parameters=StageMatching(),
-        terms=feature_terms,
+        own=own_terms,
+        taught=feature_terms,
         needs=Needs(features=("stages",), trains="projector"),
     ),
 )

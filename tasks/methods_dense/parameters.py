@@ -9,18 +9,23 @@ from pydantic import BaseModel, Field
 
 from densedistill.distill.losses import MaskLoss, PixelLabels, TermFunction
 from densedistill.distill.losses.maps_affinity import MOST_NODES
+from densedistill.distill.objective import LossTerm
 from densedistill.distill.recipe import FROZEN
 from densedistill.tasks.methods.parameters import Positive, Share, Weight
 
 
 class Labelled(BaseModel, ABC):
-    """Parameters that know their task's own term."""
+    """Parameters that know their task's own loss and, in either of two ways, how much it counts beside a teacher."""
 
     model_config = FROZEN
 
     @abstractmethod
-    def own(self) -> TermFunction:
+    def label_loss(self) -> TermFunction:
         """The loss of the labels, which needs no teacher."""
+
+    @abstractmethod
+    def own(self) -> LossTerm:
+        """`hard`, of that loss."""
 
 
 class MaskLabels(Labelled):
@@ -31,7 +36,7 @@ class MaskLabels(Labelled):
     dice_weight: Weight = 0.0
     """Of the Dice loss beside the cross-entropy, in every arm."""
 
-    def own(self) -> TermFunction:
+    def label_loss(self) -> TermFunction:
         """`MaskLoss`."""
         return MaskLoss(pos_weight=self.pos_weight, dice_weight=self.dice_weight)
 
@@ -41,7 +46,7 @@ class ClassLabels(Labelled):
 
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
 
-    def own(self) -> TermFunction:
+    def label_loss(self) -> TermFunction:
         """`PixelLabels`."""
         return PixelLabels(self.label_smoothing)
 
@@ -51,6 +56,10 @@ class Blend(Labelled, ABC):
 
     alpha: Share = 0.5
     """The teacher's share; 0 is plain training."""
+
+    def own(self) -> LossTerm:
+        """`hard`, of the rest."""
+        return LossTerm(name="hard", fn=self.label_loss(), weight=1.0 - self.alpha, alone_weight=1.0)
 
 
 class Softened(Blend):
@@ -75,6 +84,10 @@ class Beside(Labelled, ABC):
     """Of the method's term; 0 is plain training."""
     hard_weight: Weight = 1.0
     """Of the labels' term beside it; alone, in the control arm, its weight is 1."""
+
+    def own(self) -> LossTerm:
+        """`hard`."""
+        return LossTerm(name="hard", fn=self.label_loss(), weight=self.hard_weight, alone_weight=1.0)
 
 
 class Channelwise(Beside):

@@ -1,4 +1,4 @@
-"""The dense methods' terms, for any task whose parameters know their labels' term."""
+"""What the dense methods teach, whatever the task's own term."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from densedistill.distill.losses import (
     SoftMaps,
     TermFunction,
     affinity_loss,
-    blend,
     channel_kl,
     dice_loss,
 )
@@ -27,29 +26,29 @@ from densedistill.distill.losses.maps_terms import MapLoss
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.spec import TermContext
 from densedistill.tasks.methods.building import pairs
-from densedistill.tasks.methods_dense.building import alone, beside, check_outputs, stage_pairs
+from densedistill.tasks.methods_dense.building import check_outputs, stage_pairs
 from densedistill.tasks.methods_dense.parameters import Blend, Bounded, Channelwise, Pairwise, Softened
 
 
 def soft_map_terms(parameters: Blend, context: TermContext) -> Sequence[LossTerm]:
-    """`soft` and `hard`."""
+    """`soft`."""
     return _of_outputs(parameters, context, "soft", SoftMaps())
 
 
 def dice_terms(parameters: Blend, context: TermContext) -> Sequence[LossTerm]:
-    """`dice` and `hard`."""
+    """`dice`."""
     return _of_outputs(parameters, context, "dice", OnProbabilities(dice_loss))
 
 
 def kd_terms(parameters: Softened, context: TermContext, *, divergence: MapLoss) -> Sequence[LossTerm]:
-    """`kd` and `hard`; `divergence` is that of the task's maps."""
+    """`kd`; `divergence` is that of the task's maps."""
     return _of_outputs(parameters, context, "kd", OnMaps(_at(divergence, parameters)))
 
 
 def boundary_terms(
     parameters: Bounded, context: TermContext, *, divergence: MapLoss, boundaries: Callable[[Tensor], Tensor]
 ) -> Sequence[LossTerm]:
-    """`boundary` and `hard`; `boundaries` finds them in the task's target."""
+    """`boundary`; `boundaries` finds them in the task's target."""
     term = NearBoundaries(
         loss=_at(divergence, parameters),
         boundaries=boundaries,
@@ -60,18 +59,14 @@ def boundary_terms(
 
 
 def cwd_terms(parameters: Channelwise, context: TermContext) -> Sequence[LossTerm]:
-    """`cwd` and `hard`."""
-    if not context.has_teacher:
-        return alone(parameters.own())
+    """`cwd`."""
     check_outputs(context)
     term = OnMaps(functools.partial(channel_kl, temperature=parameters.temperature))
-    return beside(parameters.own(), parameters.hard_weight, "cwd", term, parameters.weight)
+    return [LossTerm(name="cwd", fn=term, weight=parameters.weight)]
 
 
 def affinity_terms(parameters: Pairwise, context: TermContext) -> Sequence[LossTerm]:
-    """`affinity` and `hard`."""
-    if not context.has_teacher:
-        return alone(parameters.own())
+    """`affinity`."""
     paired = pairs(context, "affinity", "last", aligned=False)
     for one in (feature for pair in paired for feature in pair):
         if one.channels < 2:
@@ -81,13 +76,11 @@ def affinity_terms(parameters: Pairwise, context: TermContext) -> Sequence[LossT
                 "networks.1.taps (the student's)."
             )
     term = OnFeatures(paired, [functools.partial(affinity_loss, nodes=parameters.nodes)])
-    return beside(parameters.own(), parameters.hard_weight, "affinity", term, parameters.weight)
+    return [LossTerm(name="affinity", fn=term, weight=parameters.weight)]
 
 
 def feature_terms(parameters: Blend, context: TermContext) -> Sequence[LossTerm]:
-    """`feature` and `hard`."""
-    if not context.has_teacher:
-        return alone(parameters.own())
+    """`feature`."""
     paired = stage_pairs(context, "feature")
     matching = FeatureMatching(
         [(mine.path, theirs.path) for mine, theirs in paired],
@@ -96,14 +89,12 @@ def feature_terms(parameters: Blend, context: TermContext) -> Sequence[LossTerm]
         context.seed,
     )
     term = AtUnitScale(ReadAs(paired, matching))
-    return blend(parameters.alpha, taught=("feature", term), own=("hard", parameters.own()))
+    return [LossTerm(name="feature", fn=term, weight=parameters.alpha)]
 
 
 def _of_outputs(parameters: Blend, context: TermContext, name: str, fn: TermFunction) -> Sequence[LossTerm]:
-    if not context.has_teacher:
-        return alone(parameters.own())
     check_outputs(context)
-    return blend(parameters.alpha, taught=(name, fn), own=("hard", parameters.own()))
+    return [LossTerm(name=name, fn=fn, weight=parameters.alpha)]
 
 
 def _at(divergence: MapLoss, parameters: Softened) -> MapLoss:

@@ -17,7 +17,7 @@ from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import StepOutputs
 from densedistill.distill.progress import SilentLog
 from densedistill.distill.recipe import EarlyStopping
-from densedistill.distill.spec import TaskSpec
+from densedistill.distill.spec import TaskSpec, TermContext
 from densedistill.distill.stopping import Stopping
 from densedistill.distill.training import ArmTraining
 from densedistill.distill.watching import Notice, Watch, stopped_early, worse_teacher
@@ -166,11 +166,10 @@ def only_taught(spec: TaskSpec) -> TaskSpec:
     """`spec` with a method whose every term needs the teacher, beside a teacher."""
     method = spec.methods["kd"]
 
-    def terms(parameters: Any, context: Any) -> Any:
-        made = method.terms(parameters, context)
-        return [term for term in made if term.needs_teacher] if context.has_teacher else made
+    def own(parameters: Any, context: Any) -> Any:
+        return [] if isinstance(context, TermContext) else method.own(parameters, context)
 
-    return dataclasses.replace(spec, methods={**spec.methods, "kd": dataclasses.replace(method, terms=terms)})
+    return dataclasses.replace(spec, methods={**spec.methods, "kd": dataclasses.replace(method, own=own)})
 
 
 def test_an_arm_without_a_validation_loss_is_stopped_by_its_metric(

@@ -20,11 +20,11 @@ from densedistill.distill.config import Request, resolve
 from densedistill.distill.errors import RequestError
 from densedistill.distill.features import Role
 from densedistill.distill.losses import dkd_loss, kd_loss, standardise
-from densedistill.distill.method_context import look
+from densedistill.distill.method_context import combined_terms, look, own_terms
 from densedistill.distill.objective import LossTerm, Objective, without_teacher
 from densedistill.distill.outputs import Batch, Prediction, StepOutputs
 from densedistill.distill.reuse import Adaptation
-from densedistill.distill.spec import Method, TermContext
+from densedistill.distill.spec import AnyMethod, OwnContext, TermContext
 from densedistill.distill.taps import Tapped
 from densedistill.tasks import get
 from densedistill.tasks.methods import classification_methods
@@ -49,7 +49,6 @@ def context(
     images = torch.zeros(2, 3, 32, 32)
     mine, theirs = (look(network(name), images, (), ROLES) for name in (student, teacher))
     plain = TermContext(
-        has_teacher=True,
         student_taps={},
         teacher_taps={},
         student_features=mine.features,
@@ -69,25 +68,26 @@ def context(
     return dataclasses.replace(plain, **changes)
 
 
-def build(method: Method, context: TermContext, **changes: Any) -> tuple[LossTerm, ...]:
-    return tuple(method.terms(method.parameters.model_copy(update=changes), context))
+def build(method: AnyMethod, context: TermContext, **changes: Any) -> tuple[LossTerm, ...]:
+    return combined_terms([(method, method.parameters.model_copy(update=changes))], context)
 
 
-def changed(method: Method, student: str, teacher: str) -> Adaptation | None:
+def changed(method: AnyMethod, student: str, teacher: str) -> Adaptation | None:
     own = copy.deepcopy(network(student))
     return None if method.adapt is None else method.adapt(method.parameters, own, context(student, teacher))
 
 
-def answer(method: Method, name: str, images: torch.Tensor, *, teaches: bool) -> Prediction:
+def answer(method: AnyMethod, name: str, images: torch.Tensor, *, teaches: bool) -> Prediction:
     needs = method.needs
     roles = (*needs.features, *(needs.teacher_features if teaches else needs.student_features))
     features = look(network(name), images[:2], (), ROLES).features
-    assert features is not None
     with Tapped(network(name).eval(), features.paths(roles)) as tapped, torch.no_grad():
         return tapped(images)
 
 
-def step(method: Method, student: str = "cifar/resnet20", teacher: str = "cifar/resnet56", **extra: Any) -> StepOutputs:
+def step(
+    method: AnyMethod, student: str = "cifar/resnet20", teacher: str = "cifar/resnet56", **extra: Any
+) -> StepOutputs:
     """What the engine hands to the terms where only the taps that the method asks for are taken."""
     generator = torch.Generator().manual_seed(5)
     images = torch.randn(6, 3, 32, 32, generator=generator)
@@ -104,7 +104,7 @@ def values(terms: tuple[LossTerm, ...], outputs: StepOutputs) -> Mapping[str, fl
 
 
 @every_method
-def test_the_fields_own_pair_gives_finite_terms_at_the_taps_asked_for(method: Method) -> None:
+def test_the_fields_own_pair_gives_finite_terms_at_the_taps_asked_for(method: AnyMethod) -> None:
     said: list[str] = []
     losses = values(build(method, context(said=said)), step(method))
     assert said == []
@@ -113,7 +113,7 @@ def test_the_fields_own_pair_gives_finite_terms_at_the_taps_asked_for(method: Me
 
 
 @every_method
-def test_unlike_architectures_are_paired_and_it_is_said(method: Method) -> None:
+def test_unlike_architectures_are_paired_and_it_is_said(method: AnyMethod) -> None:
     said: list[str] = []
     pair = ("timm/mobilenetv2_035", "cifar/vgg8")
     if method.adapt is not None:
@@ -126,7 +126,7 @@ def test_unlike_architectures_are_paired_and_it_is_said(method: Method) -> None:
 
 
 @every_method
-def test_one_terms_seed_leaves_the_global_generator_alone(method: Method) -> None:
+def test_one_terms_seed_leaves_the_global_generator_alone(method: AnyMethod) -> None:
     before = torch.random.get_rng_state()
     first, second = (Objective(build(method, context())).state_dict() for _ in range(2))
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -137,15 +137,15 @@ def test_one_terms_seed_leaves_the_global_generator_alone(method: Method) -> Non
 
 
 @every_method
-def test_without_a_teacher_it_is_the_labels_cross_entropy(method: Method) -> None:
-    alone = TermContext(has_teacher=False, student_taps={}, teacher_taps={}, seed=0, pretrained="none", warn=print)
-    for terms in (build(method, alone), without_teacher(build(method, context()))):
-        (term,) = without_teacher(terms)
+def test_without_a_teacher_it_is_the_labels_cross_entropy(method: AnyMethod) -> None:
+    alone = own_terms([(method, method.parameters)], OwnContext(pretrained="none", warn=print))
+    for terms in (alone, without_teacher(build(method, context()))):
+        (term,) = terms
         assert (term.name, term.weight, term.needs_teacher) == ("hard", 1.0, False)
 
 
 @every_method
-def test_weight_zero_leaves_the_labels_alone(method: Method) -> None:
+def test_weight_zero_leaves_the_labels_alone(method: AnyMethod) -> None:
     names = set(type(method.parameters).model_fields) & OWN_WEIGHTS
     terms = build(method, context(), **dict.fromkeys(names, 0.0))
     assert names
@@ -155,14 +155,14 @@ def test_weight_zero_leaves_the_labels_alone(method: Method) -> None:
 
 
 @every_method
-def test_mixed_labels_at_share_one_are_plain_labels(method: Method) -> None:
+def test_mixed_labels_at_share_one_are_plain_labels(method: AnyMethod) -> None:
     mixed = {"mixed_target": torch.arange(6).flip(0), "mix": torch.ones(6)}
     plain, same = (values(build(method, context()), step(method, **extra)) for extra in ({}, mixed))
     assert same == pytest.approx(plain, rel=1e-5)
 
 
 @pytest.mark.parametrize("method", [method for method in METHODS.values() if method.needs.labels], ids=lambda m: m.name)
-def test_mixed_labels_are_mixed_in_their_shares(method: Method) -> None:
+def test_mixed_labels_are_mixed_in_their_shares(method: AnyMethod) -> None:
     target, other, share = torch.arange(6), torch.arange(6).flip(0), torch.full((6,), 0.3)
     mixed = values(build(method, context()), step(method, mixed_target=other, mix=share))
     first, second = (values(build(method, context()), step(method, target=labels)) for labels in (target, other))
@@ -236,7 +236,6 @@ def test_batches_too_small_to_compare_images_are_refused(name: str, fewest: int)
 @pytest.mark.parametrize("name", ["fitnet", "at", "sp", "vid", "reviewkd", "feature", "ofa"])
 def test_vectors_in_place_of_maps_are_refused(name: str) -> None:
     plain = context()
-    assert plain.student_features is not None
     vector = plain.student_features.of("embedding")
     flat = dataclasses.replace(plain.student_features, stages=(), preactivations=(), last=None, embedding=vector[0])
     with pytest.raises(RequestError, match=f"{name} reads feature maps, and the student shows none at its taps"):
@@ -251,7 +250,7 @@ def test_crd_asks_for_classes_or_does_without() -> None:
 
 
 @every_method
-def test_parameters_are_bounded(method: Method) -> None:
+def test_parameters_are_bounded(method: AnyMethod) -> None:
     model = type(method.parameters)
     wrong = {"alpha": (-0.1, 1.1), "weight": (-1.0, float("inf")), "temperature": (0.0, -4.0), "power": (0.0,)}
     wrong |= {"label_smoothing": (-0.1, 1.0), "hard_weight": (-1.0, float("nan")), "temperatures": ((), (4.0, 0.0))}

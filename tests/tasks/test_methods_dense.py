@@ -17,10 +17,10 @@ from densedistill.backbones import create
 from densedistill.distill.errors import RequestError
 from densedistill.distill.features import Role
 from densedistill.distill.losses import bernoulli_kl, boundary_weight, label_boundaries, pixel_kl
-from densedistill.distill.method_context import combined_terms, look
+from densedistill.distill.method_context import combined_terms, look, own_terms
 from densedistill.distill.objective import LossTerm, Objective, without_teacher
 from densedistill.distill.outputs import StepOutputs
-from densedistill.distill.spec import Method, TermContext
+from densedistill.distill.spec import AnyMethod, OwnContext, TermContext
 from densedistill.distill.taps import Tapped
 from densedistill.tasks.methods_dense import edge_methods, segmentation_methods
 
@@ -60,13 +60,17 @@ def seen(name: str, maps: int = 1) -> Any:
 def context(maps: int, student: str = STUDENT, teacher: str = TEACHER, **changes: Any) -> TermContext:
     mine, theirs = seen(student, maps), seen(teacher, maps)
     plain = TermContext(
-        has_teacher=True,
         student_taps={},
         teacher_taps={},
         student_features=mine.features,
         teacher_features=theirs.features,
         student_output=mine.output,
         teacher_output=theirs.output,
+        teacher_network=network(teacher, maps),
+        probe={"input": torch.zeros(2, 3, SIDE, SIDE)},
+        images=40,
+        batch_size=8,
+        epochs=10,
         seed=3,
         pretrained="none",
         warn=lambda text: None,
@@ -74,8 +78,8 @@ def context(maps: int, student: str = STUDENT, teacher: str = TEACHER, **changes
     return dataclasses.replace(plain, **changes)
 
 
-def build(method: Method, context: TermContext, **changes: Any) -> tuple[LossTerm, ...]:
-    return tuple(method.terms(method.parameters.model_copy(update=changes), context))
+def build(method: AnyMethod, context: TermContext, **changes: Any) -> tuple[LossTerm, ...]:
+    return combined_terms([(method, method.parameters.model_copy(update=changes))], context)
 
 
 @functools.cache
@@ -107,14 +111,14 @@ def values(terms: tuple[LossTerm, ...], outputs: StepOutputs) -> dict[str, float
 
 
 @every_method
-def test_the_tasks_own_pair_gives_finite_terms(method: Method, maps: int) -> None:
+def test_the_tasks_own_pair_gives_finite_terms(method: AnyMethod, maps: int) -> None:
     losses = values(build(method, context(maps)), step(maps))
     assert len(losses) == 2
     assert all(math.isfinite(value) and value > 0 for value in losses.values())
 
 
 @every_method
-def test_the_student_learns_from_the_methods_term_alone(method: Method, maps: int) -> None:
+def test_the_student_learns_from_the_methods_term_alone(method: AnyMethod, maps: int) -> None:
     outputs = step(maps)
     given = {path: value.clone().requires_grad_() for path, value in outputs.student.taps.items()}
     student = dataclasses.replace(outputs.student, output=outputs.student.output.clone().requires_grad_(), taps=given)
@@ -129,22 +133,22 @@ def test_the_student_learns_from_the_methods_term_alone(method: Method, maps: in
 
 
 @every_method
-def test_without_a_teacher_it_is_the_labels_loss(method: Method, maps: int) -> None:
-    alone = TermContext(has_teacher=False, student_taps={}, teacher_taps={}, seed=0, pretrained="none", warn=print)
-    for terms in (build(method, alone), without_teacher(build(method, context(maps)))):
-        (term,) = without_teacher(terms)
+def test_without_a_teacher_it_is_the_labels_loss(method: AnyMethod, maps: int) -> None:
+    alone = own_terms([(method, method.parameters)], OwnContext(pretrained="none", warn=print))
+    for terms in (alone, without_teacher(build(method, context(maps)))):
+        (term,) = terms
         assert (term.name, term.weight, term.needs_teacher) == ("hard", 1.0, False)
 
 
 @every_method
-def test_weight_zero_leaves_the_labels_alone(method: Method, maps: int) -> None:
+def test_weight_zero_leaves_the_labels_alone(method: AnyMethod, maps: int) -> None:
     (name,) = {"alpha", "weight"} & set(type(method.parameters).model_fields)
     objective = Objective(build(method, context(maps), **{name: 0.0}))
     assert [(term.name, term.weight) for term in objective.terms] == [("hard", 1.0)]
 
 
 @every_method
-def test_parameters_are_bounded(method: Method, maps: int) -> None:
+def test_parameters_are_bounded(method: AnyMethod, maps: int) -> None:
     model = type(method.parameters)
     wrong = {"alpha": (-0.1, 1.1), "weight": (-1.0, math.inf), "temperature": (0.0,), "nodes": (1,)}
     wrong |= {"pos_weight": (0.0, -1.0), "dice_weight": (-1.0,), "label_smoothing": (1.0,), "boundary_width": (0.0,)}
@@ -158,13 +162,13 @@ def test_parameters_are_bounded(method: Method, maps: int) -> None:
 
 
 @every_method
-def test_every_method_names_its_paper(method: Method, maps: int) -> None:
+def test_every_method_names_its_paper(method: AnyMethod, maps: int) -> None:
     assert method.summary
     assert re.search(r"arXiv:\d{4}\.\d{4,5}|reference 003", method.paper)
 
 
 @pytest.mark.parametrize("methods", [EDGES, SEGMENTATION], ids=["edges", "seg"])
-def test_all_methods_add_up(methods: dict[str, Method]) -> None:
+def test_all_methods_add_up(methods: dict[str, AnyMethod]) -> None:
     maps = 1 if methods is EDGES else CLASSES
     terms = combined_terms([(method, method.parameters) for method in methods.values()], context(maps))
     losses = values(terms, step(maps))
@@ -216,7 +220,6 @@ def test_declared_strides_are_those_that_a_pass_shows() -> None:
         built = create(f"smp/{name}-mobilenet_v2", **arguments).eval()
         declared = {info["module"]: info["reduction"] for info in built.feature_info}
         found = look(built, torch.zeros(1, 3, 96, 96), (), ("stages",)).features
-        assert found is not None
         assert len(found.stages) == min(4, len(declared))
         assert [96 // stage.shape[2] for stage in found.stages] == [declared[stage.path] for stage in found.stages]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,10 +14,10 @@ from torch import nn
 from densedistill.backbones import NetworkError, create
 from densedistill.datasets.super_resolution import SuperResolutionData
 from densedistill.distill.errors import RequestError
-from densedistill.distill.method_context import combined_terms, look
+from densedistill.distill.method_context import combined_terms, look, own_terms
 from densedistill.distill.objective import LossTerm, Objective, without_teacher
 from densedistill.distill.outputs import StepOutputs
-from densedistill.distill.spec import Method, TermContext
+from densedistill.distill.spec import AnyMethod, OwnContext, TermContext
 from densedistill.distill.taps import Tapped
 from densedistill.tasks import get
 from densedistill.tasks.sr_methods import METHODS, Contrast
@@ -39,28 +38,35 @@ def small(name: str) -> nn.Module:
 def context(student: nn.Module, teacher: nn.Module, said: list[str], taps: Sequence[str] = ()) -> TermContext:
     mine, theirs = (look(network, INPUT, given, ["stages"]) for network, given in ((student, taps), (teacher, ())))
     return TermContext(
-        has_teacher=True,
         student_taps=mine.taps,
         teacher_taps={},
         student_features=mine.features,
         teacher_features=theirs.features,
         student_output=mine.output,
         teacher_output=theirs.output,
+        teacher_network=teacher,
+        probe={"input": INPUT, "target": TARGET},
+        images=40,
+        batch_size=8,
+        epochs=10,
         seed=0,
         pretrained="none",
         warn=said.append,
     )
 
 
-def build(method: Method, told: TermContext, **changes: object) -> Sequence[LossTerm]:
+def build(method: AnyMethod, told: TermContext, **changes: object) -> Sequence[LossTerm]:
     if method.name == "contrastive":
         changes = {"space": "pixels", **changes}
-    return method.terms(method.parameters.model_copy(update=changes), told)
+    return combined_terms([(method, method.parameters.model_copy(update=changes))], told)
+
+
+def alone(method: AnyMethod, **changes: object) -> Sequence[LossTerm]:
+    told = OwnContext(pretrained="none", warn=lambda _text: None)
+    return own_terms([(method, method.parameters.model_copy(update=changes))], told)
 
 
 def step(student: nn.Module, teacher: nn.Module, told: TermContext) -> StepOutputs:
-    assert told.student_features is not None
-    assert told.teacher_features is not None
     with Tapped(teacher.eval(), told.teacher_features.paths(["stages"])) as teaches, torch.no_grad():
         taught = teaches(INPUT)
     with Tapped(student, told.student_features.paths(["stages"])) as learns:
@@ -69,7 +75,7 @@ def step(student: nn.Module, teacher: nn.Module, told: TermContext) -> StepOutpu
 
 @every_teacher
 @every_method
-def test_every_method_teaches_a_convolutional_student(method: Method, teacher: str) -> None:
+def test_every_method_teaches_a_convolutional_student(method: AnyMethod, teacher: str) -> None:
     told = context(student := small("attention-sr"), taught := small(teacher), [])
     objective = Objective(build(method, told))
     losses = objective(step(student, taught, told))
@@ -81,16 +87,14 @@ def test_every_method_teaches_a_convolutional_student(method: Method, teacher: s
 
 
 @every_method
-def test_the_control_arm_is_plain_l1_at_full_weight(method: Method) -> None:
+def test_the_control_arm_is_plain_l1_at_full_weight(method: AnyMethod) -> None:
     told = context(small("attention-sr"), small("imdn"), [])
-    (term,) = without_teacher(build(method, told))
-    assert (term.name, term.weight) == ("l1", 1.0)
-    (alone,) = build(method, dataclasses.replace(told, has_teacher=False))
-    assert (alone.name, alone.weight) == ("l1", 1.0)
+    for terms in (without_teacher(build(method, told)), alone(method)):
+        assert [(term.name, term.weight) for term in terms] == [("l1", 1.0)]
 
 
 @every_method
-def test_alpha_weighs_the_teacher_s_term_and_at_0_it_is_plain_training(method: Method) -> None:
+def test_alpha_weighs_the_teacher_s_term_and_at_0_it_is_plain_training(method: AnyMethod) -> None:
     told = context(small("attention-sr"), small("imdn"), [])
     weights = {term.name: term.weight for term in build(method, told, alpha=0.25)}
     assert weights == {method.name: 0.25, "l1": 1.0}
@@ -98,15 +102,15 @@ def test_alpha_weighs_the_teacher_s_term_and_at_0_it_is_plain_training(method: M
 
 
 @every_method
-def test_l1_s_weight_counts_beside_a_teacher_alone(method: Method) -> None:
+def test_l1_s_weight_counts_beside_a_teacher_alone(method: AnyMethod) -> None:
     """Else it would change the controls and the teacher: 0, the teacher's image alone, would leave them nothing."""
     told = context(small("attention-sr"), small("imdn"), [])
     terms = build(method, told, l1_weight=0.0)
     assert [term.name for term in Objective(terms).terms] == [method.name]
     (control,) = without_teacher(terms)
-    (untaught,) = build(method, told, l1_weight=0.25, alpha=0.0)
-    (alone,) = without_teacher(build(method, dataclasses.replace(told, has_teacher=False), l1_weight=0.25))
-    assert control.weight == untaught.weight == alone.weight == 1.0
+    (untaught,) = Objective(build(method, told, l1_weight=0.25, alpha=0.0)).terms
+    (scratch,) = alone(method, l1_weight=0.25)
+    assert control.weight == untaught.weight == scratch.weight == 1.0
 
 
 def test_an_arm_without_any_loss_is_refused() -> None:
@@ -142,10 +146,10 @@ def test_contrast_is_nothing_without_its_space(tmp_path: Path) -> None:
     told = context(small("attention-sr"), small("imdn"), [])
     method = BY_NAME["contrastive"]
     with pytest.raises(NetworkError, match=r"--pretrained is none: .*method\.vgg19=FILE, .*method\.space=pixels"):
-        method.terms(Contrast(), told)
+        method.taught(Contrast(), told)
     with pytest.raises(NetworkError, match="there is no weight file"):
-        method.terms(Contrast(vgg19=tmp_path / "none.npz"), told)
-    assert [term.name for term in method.terms(Contrast(alpha=0), told)] == ["l1"]
+        method.taught(Contrast(vgg19=tmp_path / "none.npz"), told)
+    assert not method.taught(Contrast(alpha=0), told)
 
 
 def test_features_say_where_the_perceptual_term_is_off() -> None:

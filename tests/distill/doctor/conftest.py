@@ -82,10 +82,9 @@ def with_terms() -> Callable[[TaskSpec, Callable[[StepOutputs], Tensor]], TaskSp
         method = spec.methods["kd"]
 
         def terms(parameters: Any, context: Any) -> Sequence[LossTerm]:
-            made = method.terms(parameters, context)
-            return [dataclasses.replace(term, fn=taught) if term.needs_teacher else term for term in made]
+            return [dataclasses.replace(term, fn=taught) for term in method.taught(parameters, context)]
 
-        return dataclasses.replace(spec, methods={**spec.methods, "kd": dataclasses.replace(method, terms=terms)})
+        return dataclasses.replace(spec, methods={**spec.methods, "kd": dataclasses.replace(method, taught=terms)})
 
     return changed
 

@@ -117,16 +117,21 @@ def test_before_a_run_methods_have_what_they_read_with(
     spec, told, built = tiny.tiny_spec("cls"), set(), set()
     method, build = spec.methods["kd"], tiny.TinyNetworks.build
 
-    def terms(parameters: Any, context: Any) -> Sequence[LossTerm]:
+    def own(parameters: Any, context: Any) -> Sequence[LossTerm]:
         told.add(context.pretrained)
-        return method.terms(parameters, context)
+        return method.own(parameters, context)
+
+    def taught(parameters: Any, context: Any) -> Sequence[LossTerm]:
+        told.add(context.pretrained)
+        return method.taught(parameters, context)
 
     def building(source: Any, *given: Any, pretrained: str) -> Any:
         built.add(pretrained)
         return build(source, *given, pretrained=pretrained)
 
     monkeypatch.setattr(tiny.TinyNetworks, "build", building)
-    reading = dataclasses.replace(spec, methods={**spec.methods, "kd": dataclasses.replace(method, terms=terms)})
+    changed = dataclasses.replace(method, own=own, taught=taught)
+    reading = dataclasses.replace(spec, methods={**spec.methods, "kd": changed})
     chain = tiny.tiny_chain(reading, tmp_path, {"pretrained": policy})
     preflight(chain)
     assert (told, built) == ({policy}, {networks})

@@ -6,9 +6,11 @@ import functools
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from densedistill.distill.doctor.direction import direction
+from densedistill.distill.features import NO_FEATURES
+from densedistill.distill.method_context import combined_terms
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import Prediction, StepOutputs
 from densedistill.distill.spec import TermContext
@@ -17,11 +19,14 @@ from densedistill.tasks import get
 B, K = 8, 10
 SHAPE = torch.Size((B, K))
 CONTEXT = TermContext(
-    has_teacher=True,
     student_taps={},
     teacher_taps={},
+    student_features=NO_FEATURES,
+    teacher_features=NO_FEATURES,
     student_output=SHAPE,
     teacher_output=SHAPE,
+    teacher_network=nn.Identity(),
+    probe={},
     images=100,
     labels=torch.arange(100) % K,
     batch_size=B,
@@ -43,7 +48,7 @@ def step(shape: tuple[int, ...] = (B, K), mixed: bool = False) -> StepOutputs:
 
 def taught(method: str) -> LossTerm:
     chosen = get("cls").methods[method]
-    return next(term for term in chosen.terms(chosen.parameters, CONTEXT) if term.needs_teacher)
+    return next(term for term in combined_terms([(chosen, chosen.parameters)], CONTEXT) if term.needs_teacher)
 
 
 def turned(term: LossTerm) -> LossTerm:

@@ -294,12 +294,11 @@ def test_a_teacher_that_is_still_heard_at_alpha_0(tiny: ModuleType, patient: Pat
     spec = tiny.tiny_spec("cls")
     method = spec.methods["kd"]
 
-    def terms(parameters: Any, context: Any) -> Sequence[LossTerm]:
-        # The fault: the control is trained on something else than what is left of the student's loss.
-        made = method.terms(parameters, context)
-        return made if not context.has_teacher else [dataclasses.replace(term, alone_weight=0.1) for term in made]
+    def taught(parameters: Any, context: Any) -> Sequence[LossTerm]:
+        # The fault: the weight does not follow alpha.
+        return [dataclasses.replace(term, weight=0.9) for term in method.taught(parameters, context)]
 
-    faulty = dataclasses.replace(spec, methods={**spec.methods, "kd": dataclasses.replace(method, terms=terms)})
+    faulty = dataclasses.replace(spec, methods={**spec.methods, "kd": dataclasses.replace(method, taught=taught)})
     chain = patient(faulty, tmp_path)
     plan = next(plan for plan in chain.plans if plan.role == "student")
     arm = chain.with_alpha_zero().assemble(plan, chain.teacher("gen_01")).arm

@@ -119,10 +119,13 @@ def test_an_arm_without_any_loss_is_refused() -> None:
 
 
 def test_methods_add_up_and_l1_counts_once() -> None:
-    told = context(student := small("attention-sr"), teacher := small("pan"), [])
+    said: list[str] = []
+    told = context(student := small("attention-sr"), teacher := small("pan"), said)
     chosen = [(BY_NAME[name], BY_NAME[name].parameters) for name in ("output", "frequency", "at", "features")]
     terms = combined_terms(chosen, told)
     assert [term.name for term in terms] == ["output", "l1", "frequency", "at", "features"]
+    # Nor is anybody told that VGG19 is missing, by which only `features` itself measures.
+    assert said == []
     objective = Objective(terms)
     assert objective.total(objective(step(student, teacher, told))).isfinite()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -42,7 +43,10 @@ STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "densedistill",
 }
-# Matplotlib's viridis without its palest end: an order that shows as one, for more arms than the palette tells apart.
+_STYLES: Sequence[tuple[tuple[float, ...], str]] = (((), "o"), ((7.0, 1.5, 1.5, 1.5), "s"), ((1.2, 1.6), "^"))
+"""Dashes and marker of the first, second and third arm of one colour."""
+_PALE = 0.4
+# Matplotlib's viridis without its palest end: an order that shows as one, for many arms along an axis.
 _RAMP = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#aadc32")
 WIDTH, HEIGHT = 5.6, 3.2
 """Inches of a figure; 100 CSS pixels each."""
@@ -56,6 +60,10 @@ class Stroke:
     colour: str
     dashes: tuple[float, ...]
     """Lengths on and off in line widths; empty for a solid line."""
+    marker: str = "o"
+    """Matplotlib's: `o`, and `s` or `^` where there are more arms than colours."""
+    hollow: bool = False
+    """Of a control: bars and points are outlines."""
     width: float
     """Points. Later arms lie on top and are thinner, so that arms with equal values all show."""
 
@@ -91,27 +99,44 @@ class Chart:
 
 
 def strokes(arms: Sequence[str]) -> dict[str, Stroke]:
-    """A colour for each arm in order; the dashes tell controls from the chain."""
+    """A colour for each arm of a run in order; the dashes tell controls from the chain."""
+    kinds = [DASHES.get(ArmName.parse(arm).kind, ()) for arm in arms]
     return {
-        arm: Stroke(
-            colour=_colour(place, len(arms)),
-            dashes=DASHES.get(ArmName.parse(arm).kind, ()),
-            width=_width(place, len(arms)),
-        )
-        for place, arm in enumerate(arms)
+        arm: unlike(place, len(arms), dashes=dashes, hollow=bool(dashes))
+        for place, (arm, dashes) in enumerate(zip(arms, kinds, strict=True))
     }
 
 
-def role_strokes(roles: Mapping[str, str]) -> dict[str, Stroke]:
-    """The same for arms of any name by their role in a study: `teacher`, `method`, `control` or `search`."""
-    return {
-        arm: Stroke(
-            colour=_colour(place, len(roles)),
-            dashes=DASHES["scratch"] if role == "control" else (),
-            width=_width(place, len(roles)),
-        )
-        for place, (arm, role) in enumerate(roles.items())
-    }
+def unlike(
+    place: int, count: int, *, dashes: tuple[float, ...] = (), hollow: bool = False, colour: str | None = None
+) -> Stroke:
+    """The stroke of the arm number `place` of `count`: a colour of the palette, and from the second time that a colour
+    comes up dashes and a marker of its own. `dashes` and `colour` are given where these say something else."""
+    style, marker = _STYLES[place // len(PALETTE) % len(_STYLES)]
+    return Stroke(
+        colour=colour or PALETTE[place % len(PALETTE)],
+        dashes=dashes or (() if colour else style),
+        marker="o" if colour else marker,
+        hollow=hollow,
+        width=_width(place, count),
+    )
+
+
+def ramp(place: int, count: int) -> str:
+    """The colour number `place` of `count` in an order that shows as one."""
+    at = place / max(1, count - 1) * (len(_RAMP) - 1)
+    low = min(int(at), len(_RAMP) - 2)
+    ends = [[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in (_RAMP[low], _RAMP[low + 1])]
+    mixed = (round(a + (at - low) * (b - a)) for a, b in zip(*ends, strict=True))
+    return "#" + "".join(f"{part:02x}" for part in mixed)
+
+
+def text_on(colour: str) -> str:
+    """Black or white, whichever can be read on `colour` (`#rrggbb`), by its relative luminance (WCAG 2)."""
+    parts = [int(colour[k : k + 2], 16) / 255 for k in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    luminance = sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    return "#1c2127" if luminance > _PALE else "white"
 
 
 def canvas(
@@ -142,6 +167,11 @@ def chart(name: str, title: str, figure: Figure, alternative: str, *, note: str 
         figure=figure,
         legend=legend,
     )
+
+
+def wrapped(label: str, most: int) -> str:
+    """A label in lines of at most `most` characters; what three lines do not hold is cut."""
+    return textwrap.fill(label, most, max_lines=3, placeholder="…")
 
 
 def slug(title: str) -> str:
@@ -180,7 +210,15 @@ def add_legend(drawn: Chart) -> None:
         drawn.figure.set_figheight(drawn.figure.get_figheight() + 0.19 * lines + 0.1)
         drawn.figure.legend(
             handles=[
-                Line2D([], [], color=stroke.colour, linestyle=line_style(stroke), linewidth=2.2, label=label)
+                Line2D(
+                    [],
+                    [],
+                    color=stroke.colour,
+                    linestyle=line_style(stroke),
+                    linewidth=2.2,
+                    marker="" if stroke.marker == "o" else stroke.marker,
+                    label=label,
+                )
                 for label, stroke in drawn.legend
             ],
             loc="outside lower left",
@@ -197,16 +235,6 @@ def _saved(figure: Figure, **options: Any) -> bytes:
     with rc_context(STYLE):
         figure.savefig(written, **options)
     return written.getvalue()
-
-
-def _colour(place: int, count: int) -> str:
-    if count <= len(PALETTE):
-        return PALETTE[place]
-    at = place / (count - 1) * (len(_RAMP) - 1)
-    low = min(int(at), len(_RAMP) - 2)
-    ends = [[int(colour[k : k + 2], 16) for k in (1, 3, 5)] for colour in (_RAMP[low], _RAMP[low + 1])]
-    mixed = (round(a + (at - low) * (b - a)) for a, b in zip(*ends, strict=True))
-    return "#" + "".join(f"{part:02x}" for part in mixed)
 
 
 def _width(place: int, count: int) -> float:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from densedistill.distill.gains import lead
 from densedistill.distill.report.drawing import INK, MUTED, Chart, Stroke, canvas, chart, line_style
-from densedistill.distill.report.study_curves import legend_of
 from densedistill.distill.report.study_facts import StudyArmFacts, StudyFacts
+from densedistill.distill.report.study_frames import legend_of
 from densedistill.distill.report.study_numbers import Numbers
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _calibration(study: StudyFacts, looks: Mapping[str, Stroke]) -> Chart | None
             color=stroke.colour,
             linestyle=line_style(stroke),
             linewidth=min(stroke.width, 2.2),
-            marker="o",
+            marker=stroke.marker,
             markersize=4,
         )
     axes.set_xlim(0, 1)

@@ -38,8 +38,6 @@ class ArmNumbers:
     gap_closed: float | None
     """(arm - control) / (teacher - control) of the means, where the control has no teacher; None without the two, or
     where there is no gap."""
-    latency_ms: Spread | None
-    """Milliseconds for one image."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -159,7 +157,6 @@ def _numbers(study: StudyFacts, arm: StudyArmFacts, figures: dict[str, dict[int,
         test=test,
         retention=maybe(kept),
         gap_closed=_gap_closed(study, arm, test, maybe(teachers)),
-        latency_ms=over_seeds(arm.done, lambda facts: facts.latency_ms),
     )
 
 

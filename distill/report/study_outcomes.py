@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 from densedistill.distill import wording
 from densedistill.distill.report import words
-from densedistill.distill.report.drawing import INK, MUTED, Chart, Stroke, canvas, chart
+from densedistill.distill.report.drawing import INK, MUTED, Chart, Stroke, canvas, chart, text_on, wrapped
 from densedistill.distill.report.generations import generations_chart, parameters
-from densedistill.distill.report.study_curves import legend_of
+from densedistill.distill.report.latencies import latencies
+from densedistill.distill.report.shared_teachers import teacher_labels
 from densedistill.distill.report.study_facts import StudyFacts
+from densedistill.distill.report.study_frames import legend_of
 from densedistill.distill.report.study_numbers import ArmNumbers, Judged, Judgement, Numbers
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ _CLAIMED = {"better": "#007a58", "worse": "#b34700"}
 _COSTS = {"parameters": "size", "milliseconds for one image": "latency"}
 _LONGEST = 34
 _FROM_ZERO_BELOW = 0.5
+_NAME_APART, _NAME_ASIDE, _MIDDLE = 0.05, 0.07, 0.5
+"""Between two names of points, and between a point and its name, as shares of a frame."""
 _MOST_ARROWS = 4
 
 
@@ -39,18 +43,19 @@ def _arms(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -> C
     """A dot for each seed and a bar for their mean, teachers that arms share first."""
     rows = [(one.arm.label, list(one.figures.values()), looks[one.arm.arm]) for one in numbers.arms if one.figures]
     grey = Stroke(colour="#6B6B6B", dashes=(), width=2.0)
+    named = teacher_labels(study)
     for teacher in study.teachers:
         reached = teacher.figures.test if numbers.tested else teacher.figures.val
         if reached is not None:
-            rows.insert(0, (f"teacher {teacher.figures.network or teacher.key}", [reached], grey))
+            rows.insert(0, (named[teacher.key], [reached], grey))
     if len(rows) < 2:
         return None
-    figure, (axes,) = canvas(height=_height(len(rows)))
+    figure, (axes,) = canvas(height=_height([label for label, _, _ in rows]))
     places = list(reversed(range(len(rows))))
     means = [sum(values) / len(values) for _, values, _ in rows]
     start = _start([value for _, values, _ in rows for value in values])
     for place, mean, (_, values, stroke) in zip(places, means, rows, strict=True):
-        hollow = bool(stroke.dashes)
+        hollow = stroke.hollow
         axes.barh(
             place,
             mean - start,
@@ -89,14 +94,14 @@ def _differences(study: StudyFacts, numbers: Numbers) -> Chart | None:
         return None
     from matplotlib.ticker import MaxNLocator
 
-    figure, (axes,) = canvas(height=_height(len(shown)))
+    several = len({one.against for one in shown}) > 1
+    named = [one.label for one in shown]
+    labels = [f"{one.label} − {one.against}" if named.count(one.label) > 1 else one.label for one in shown]
+    figure, (axes,) = canvas(height=_height(labels))
     places = list(reversed(range(len(shown))))
     for place, one in zip(places, shown, strict=True):
         _difference(axes, place, one)
     axes.axvline(0, color=INK, linewidth=1)
-    several = len({one.against for one in shown}) > 1
-    named = [one.label for one in shown]
-    labels = [f"{one.label} − {one.against}" if named.count(one.label) > 1 else one.label for one in shown]
     _named_rows(axes, places, labels)
     axes.margins(x=0.08)
     axes.xaxis.set_major_locator(MaxNLocator(6))
@@ -135,11 +140,11 @@ def _retention(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke])
     kept = [(one, one.retention) for one in numbers.arms if one.retention is not None]
     if not kept:
         return None
-    figure, (axes,) = canvas(height=_height(len(kept)))
+    figure, (axes,) = canvas(height=_height([one.arm.label for one, _ in kept]))
     places = list(reversed(range(len(kept))))
     for place, (one, retention) in zip(places, kept, strict=True):
         stroke = looks[one.arm.arm]
-        hollow, roomy = bool(stroke.dashes), retention.mean > 0.25
+        hollow, roomy = stroke.hollow, retention.mean > 0.25
         axes.barh(
             place,
             100 * retention.mean,
@@ -155,7 +160,7 @@ def _retention(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke])
             place,
             wording.share(retention.mean),
             va="center",
-            color=stroke.colour if hollow or not roomy else "white",
+            color=INK if hollow or not roomy else text_on(stroke.colour),
         )
     axes.axvline(100, color=MUTED, linewidth=1, linestyle=(0, (3, 3)))
     seeds = ", mean and standard deviation over seeds" if any(each.std is not None for _, each in kept) else ""
@@ -175,7 +180,10 @@ def _retention(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke])
 def _by_cost(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -> Chart | None:
     """The figure by parameters and, where it was measured, by the time for one image."""
     points = [(one, float(size)) for one in numbers.arms if one.compared and (size := parameters(one))]
-    timed = [(one, one.latency_ms.mean) for one in numbers.arms if one.compared and one.latency_ms is not None]
+    fastest = latencies(study)
+    timed = [
+        (one, fastest[one.arm.arm].milliseconds) for one in numbers.arms if one.compared and one.arm.arm in fastest
+    ]
     panels: list[tuple[str, Sequence[tuple[ArmNumbers, float]]]] = []
     panels += [("parameters", points)] * _apart([size for _, size in points])
     panels += [("milliseconds for one image", timed)] * _apart([time for _, time in timed])
@@ -188,9 +196,11 @@ def _by_cost(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke]) -
             _point(axes, x, one, looks[one.arm.arm])
         _spread_axis(axes, [x for _, x in placed], axis)
         axes.margins(x=0.12, y=0.14)
+    for axes, (_, placed) in zip(drawn, panels, strict=True):
+        _name_points(axes, [(x, one.compared.mean, one.arm.label) for one, x in placed if one.compared is not None])
     drawn[0].set_ylabel(words.in_unit(study.metric.name, study.metric.unit))
     arrows = ", an arrow leads from each to what it is compared with" if _gains_of(numbers) else ""
-    latency = " Latency: plain PyTorch on the run's device." if panels[-1][1] is timed else ""
+    latency = _measured([fastest[one.arm.arm].measurements for one, _ in timed]) if panels[-1][1] is timed else ""
     shown = [one.arm.arm for one in numbers.arms if any(one is other for _, placed in panels for other, _ in placed)]
     return chart(
         "size-latency",
@@ -227,13 +237,65 @@ def _point(axes: Axes, x: float, one: ArmNumbers, stroke: Stroke) -> None:
         [x],
         [one.compared.mean],
         yerr=None if one.compared.std is None else [one.compared.std],
-        fmt="o",
+        fmt=stroke.marker,
         markersize=7.5,
         color=stroke.colour,
-        markerfacecolor="white" if stroke.dashes else stroke.colour,
+        markerfacecolor="white" if stroke.hollow else stroke.colour,
         markeredgewidth=1.6,
         elinewidth=1.2,
     )
+
+
+def _measured(counts: Sequence[int]) -> str:
+    """How latencies were taken, for a note."""
+    most, least = max(counts), min(counts)
+    many = f"{most}" if most == least else f"{least} to {most}"
+    fastest = f", each network's the fastest of {many} measurements" if most > 1 else ""
+    return f" Latency: plain PyTorch on the run's device{fastest}."
+
+
+def _name_points(axes: Axes, points: Sequence[tuple[float, float, str]]) -> None:
+    """A name beside each (x, y, name), on the side with more room; names that would lie on each other move apart."""
+    axes.get_xlim(), axes.get_ylim()  # matplotlib settles limits when they are asked for
+    to_frame = axes.transData + axes.transAxes.inverted()
+    sides: dict[bool, list[tuple[float, float, float, float, str]]] = {False: [], True: []}
+    for x, y, name in points:
+        across, up = (float(part) for part in to_frame.transform((x, y)))
+        sides[across > _MIDDLE].append((up, across, x, y, name))
+    for left, named in sides.items():
+        named.sort(reverse=True)
+        heights = _moved_apart([up for up, *_ in named])
+        for (_, across, x, y, name), height in zip(named, heights, strict=True):
+            axes.annotate(
+                name,
+                (x, y),
+                xytext=(across + (-_NAME_ASIDE if left else _NAME_ASIDE), height),
+                textcoords="axes fraction",
+                fontsize=7,
+                color=INK,
+                va="center",
+                ha="right" if left else "left",
+                arrowprops={
+                    "arrowstyle": "-",
+                    "color": MUTED,
+                    "linewidth": 0.6,
+                    "shrinkA": 0,
+                    "shrinkB": 4,
+                    "relpos": (1, 0.5) if left else (0, 0.5),
+                },
+            )
+
+
+def _moved_apart(heights: Sequence[float]) -> list[float]:
+    """Falling heights in a frame (0 below, 1 above) with room for a name between any two, as far as there is room."""
+    found: list[float] = []
+    for height in heights:
+        found.append(min(height, found[-1] - _NAME_APART) if found else height)
+    low = 0.03
+    for place in reversed(range(len(found))):
+        found[place] = max(found[place], low)
+        low = found[place] + _NAME_APART
+    return found
 
 
 def _start(values: Sequence[float]) -> float:
@@ -244,13 +306,18 @@ def _start(values: Sequence[float]) -> float:
     return max(0.0, low - 0.8 * (high - low)) if high > low else 0.0
 
 
-def _height(rows: int) -> float:
-    return max(2.0, 0.7 + 0.31 * rows)
+def _height(labels: Sequence[str]) -> float:
+    """Inches of a figure with a row for each label."""
+    lines = sum(_row_label(label).count("\n") for label in labels)
+    return max(2.0, 0.7 + 0.31 * len(labels) + 0.1 * lines)
+
+
+def _row_label(label: str) -> str:
+    return wrapped(label, _LONGEST)
 
 
 def _named_rows(axes: Axes, places: Sequence[int], labels: Sequence[str]) -> None:
-    shortened = [label if len(label) <= _LONGEST else f"{label[: _LONGEST - 1]}…" for label in labels]
-    axes.set_yticks(places, shortened)
+    axes.set_yticks(places, [_row_label(label) for label in labels], linespacing=0.95)
     axes.set_ylim(-0.7, len(places) - 0.3)
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from densedistill.distill import wording
 from densedistill.distill.files import write_text
 from densedistill.distill.report import words
-from densedistill.distill.report.drawing import Chart, Stroke, role_strokes
+from densedistill.distill.report.drawing import Chart, Legend
 from densedistill.distill.report.export import write_beside
 from densedistill.distill.report.mechanism import mechanism_chart
 from densedistill.distill.report.panels import Panels
 from densedistill.distill.report.sheets import Sheet
 from densedistill.distill.report.study_classes import class_charts
-from densedistill.distill.report.study_curves import curve_charts, legend_of
+from densedistill.distill.report.study_curves import curve_charts
 from densedistill.distill.report.study_facts import StudyFacts
 from densedistill.distill.report.study_grids import grid_charts
+from densedistill.distill.report.study_looks import study_strokes
 from densedistill.distill.report.study_numbers import Numbers, compute
 from densedistill.distill.report.study_outcomes import outcome_charts
 from densedistill.distill.report.study_reading import read_study_facts
@@ -34,7 +35,7 @@ class Section:
 
     title: str
     charts: tuple[Chart, ...]
-    legend: tuple[tuple[str, Stroke], ...]
+    legend: Legend
 
 
 def write_study_report(folder: Path) -> Path:
@@ -49,7 +50,7 @@ def write_study_report(folder: Path) -> Path:
 def write_comparison(study: StudyFacts, target: Path) -> Path:
     """Write the report of `study` as `target`, which it replaces in one step, and the files beside it."""
     numbers = compute(study)
-    sections = _sections(study, numbers)
+    sections = sections_of(study, numbers)
     sheets = study_sheets(study, numbers)
     panels = study_panels(study, numbers)
     write_text(target, render_study(study, numbers, sections, sheets, panels))
@@ -82,8 +83,9 @@ def render_study(
     )
 
 
-def _sections(study: StudyFacts, numbers: Numbers) -> list[Section]:
-    looks = role_strokes({arm.arm: arm.role for arm in study.arms})
+def sections_of(study: StudyFacts, numbers: Numbers) -> list[Section]:
+    """Every chart that there is data for, under its heading."""
+    looks = study_strokes(study)
     drawn = (
         ("Outcome", outcome_charts(study, numbers, looks)),
         ("Settings", grid_charts(study, numbers)),
@@ -91,12 +93,13 @@ def _sections(study: StudyFacts, numbers: Numbers) -> list[Section]:
         ("Classes and confidence", class_charts(study, numbers, looks)),
         ("Mechanism", _mechanisms(study)),
     )
-    return [_section(study, title, charts, looks) for title, charts in drawn if charts]
+    return [_section(title, charts) for title, charts in drawn if charts]
 
 
-def _section(study: StudyFacts, title: str, charts: Sequence[Chart], looks: Mapping[str, Stroke]) -> Section:
-    legend = legend_of(study, looks, [arm.arm for arm in study.arms if arm.trials])
-    return Section(title=title, charts=tuple(charts), legend=legend if any(one.legend for one in charts) else ())
+def _section(title: str, charts: Sequence[Chart]) -> Section:
+    # Charts of one section draw an arm alike, and the one with most of them names all.
+    legend = max((one.legend for one in charts), key=len, default=())
+    return Section(title=title, charts=tuple(charts), legend=legend)
 
 
 def _mechanisms(study: StudyFacts) -> list[Chart]:

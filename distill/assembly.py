@@ -10,7 +10,6 @@ from typing import Any
 from torch import nn
 
 from densedistill.distill.arm import Arm, ArmPlan, chosen, plan_arms
-from densedistill.distill.config import Resolved
 from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RequestError
 from densedistill.distill.features import found_features
@@ -18,11 +17,10 @@ from densedistill.distill.generator import seeded
 from densedistill.distill.memory import PROBE_IMAGES, MemoryEstimate, fitting_images, require_memory
 from densedistill.distill.method_context import adapted, combined_terms, look, moved, own_terms, training_labels
 from densedistill.distill.micro_batches import smallest_piece
-from densedistill.distill.networks import NetworkSource, Pretrained
+from densedistill.distill.networks import Pretrained
 from densedistill.distill.probe import estimate_memory, sample_batch, sample_batches
-from densedistill.distill.progress import RunLog
-from densedistill.distill.run_dir import RunDir
-from densedistill.distill.runtime import Runtime, place
+from densedistill.distill.run_parts import RunParts
+from densedistill.distill.runtime import place
 from densedistill.distill.seeds import derive
 from densedistill.distill.spec import NetworkSpec, OwnContext, TermContext
 from densedistill.distill.student import rebuild
@@ -46,19 +44,11 @@ class Assembled:
 class Assembler:
     """Makes the arms of a resolved configuration, one at a time; finished arms are read from the run's folder."""
 
-    def __init__(
-        self,
-        resolved: Resolved,
-        *,
-        data: TaskData,
-        networks: NetworkSource,
-        runtime: Runtime,
-        run_dir: RunDir,
-        log: RunLog,
-    ) -> None:
-        self.resolved, self.data, self.networks = resolved, data, networks
-        self.runtime, self.run_dir, self.log = runtime, run_dir, log
-        config = resolved.config
+    def __init__(self, parts: RunParts) -> None:
+        self.parts = parts
+        self.resolved, self.data, self.networks = parts.resolved, parts.data, parts.networks
+        self.runtime, self.run_dir, self.log = parts.runtime, parts.run_dir, parts.log
+        config = self.resolved.config
         self.plans = chosen(plan_arms(config.generations, config.controls, len(config.students)), config.only)
 
     def policy_for(self, plan: ArmPlan) -> Pretrained:

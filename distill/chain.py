@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -16,17 +17,14 @@ from densedistill.distill.assembly import Assembled
 from densedistill.distill.caching import CachingAssembler
 from densedistill.distill.choices import Choices
 from densedistill.distill.collective import from_main
-from densedistill.distill.config import Resolved
 from densedistill.distill.counters import Counters
-from densedistill.distill.data import TaskData
 from densedistill.distill.files import write_json
 from densedistill.distill.lesson import Lesson
 from densedistill.distill.memory import peak_megabytes, reset_peak
-from densedistill.distill.networks import NetworkSource, Pretrained
-from densedistill.distill.progress import RunLog
+from densedistill.distill.networks import Pretrained
 from densedistill.distill.result import make_result
-from densedistill.distill.run_dir import RunDir
-from densedistill.distill.runtime import Runtime, place
+from densedistill.distill.run_parts import RunParts
+from densedistill.distill.runtime import place
 from densedistill.distill.scoring import Scoring
 from densedistill.distill.signals import StopSignal
 from densedistill.distill.spec import NetworkSpec
@@ -52,31 +50,35 @@ class Chain(CachingAssembler):
 
     def __init__(
         self,
-        resolved: Resolved,
+        parts: RunParts,
         *,
-        data: TaskData,
-        networks: NetworkSource,
         networks_module: str,
-        runtime: Runtime,
-        run_dir: RunDir,
-        log: RunLog,
         track: Callable[[Mapping[str, Any]], None],
         command: Sequence[str],
     ) -> None:
-        super().__init__(resolved, data=data, networks=networks, runtime=runtime, run_dir=run_dir, log=log)
-        self.networks_module = networks_module
-        self.speed = resolved.config.speed
-        if self.speed.keep_freed_memory and runtime.device.type == "cpu":
+        """The run of `parts`.
+
+        Args:
+            parts: of the run.
+            networks_module: where `parts.networks` is to be imported from, as arms' records have it.
+            track: takes the line of each epoch, beside the log.
+            command: what asked for the run, for its result.
+
+        Raises:
+            RequestError: the run that it is to be compared with cannot be, or had other data.
+        """
+        super().__init__(parts)
+        config = self.resolved.config
+        self.networks_module, self.track, self.command = networks_module, track, command
+        self.speed = config.speed
+        if self.speed.keep_freed_memory and self.runtime.device.type == "cpu":
             keep_freed_memory()
-        self.track, self.command = track, command
         self.baselines: list[dict[str, Any]] = []
-        self.starts = Starts(run_dir, write=runtime.is_main)
+        self.starts = Starts(self.run_dir, write=self.runtime.is_main)
         self.stop = StopSignal()
         self.scoring = Scoring(self, self.stop.heed)
-        self.earlier = read_earlier(resolved.config.compared_with, resolved.config.task, resolved.spec.metric)
-        require_same_data("compared_with", resolved.config.compared_with, data)
-        self.probed: Mapping[str, int | None] = {}
-        """What is known before the run of the memory that arms need; see `dry_run.preflight`."""
+        self.earlier = read_earlier(config.compared_with, config.task, self.resolved.spec.metric)
+        require_same_data("compared_with", config.compared_with, self.data)
 
     def policy_for(self, plan: ArmPlan) -> Pretrained:
         """What was decided for the first arm of `plan`'s network holds for all, and after a restart."""
@@ -92,8 +94,11 @@ class Chain(CachingAssembler):
         # Where providers' weights could not be had, or only here, the main process's start is everybody's.
         return (network, init, trained) if init == decided else super()._network(plan, spec)
 
-    def run(self) -> dict[str, Any]:
+    def run(self, probed: Mapping[str, int | None] = MappingProxyType({})) -> dict[str, Any]:
         """Run every arm that is not done and return the result.
+
+        Args:
+            probed: what is known already of the memory that arms need; see `dry_run.preflight`.
 
         Raises:
             RequestError: a network, weights file or batch size cannot be used.
@@ -109,7 +114,7 @@ class Chain(CachingAssembler):
                     if plan not in left:
                         self.log.message(f"{plan.name} is done already")
                 if left:
-                    self._run_lesson(left)
+                    self._run_lesson(left, probed)
                     self.runtime.accelerator.wait_for_everyone()
                 self._write_result()
         if self.runtime.is_main and self.resolved.config.teacher_cache_root is None:
@@ -118,7 +123,7 @@ class Chain(CachingAssembler):
 
     # -- a lesson ----------------------------------------------------------------------------------------------------
 
-    def _run_lesson(self, plans: Sequence[ArmPlan]) -> None:
+    def _run_lesson(self, plans: Sequence[ArmPlan], probed: Mapping[str, int | None]) -> None:
         """Train the arms that learn together, and finish each."""
         reset_peak(self.runtime.device)
         teacher = None if plans[0].teacher is None else self.teacher(plans[0].teacher)
@@ -129,7 +134,7 @@ class Chain(CachingAssembler):
         if teacher is not None:
             self.prepare(teacher, assembled[0].arm.recipe.batch_size, lambda text: self._note(notes, text))
         if assembled[0].trained:
-            trainings = self._train([one.arm for one in assembled], notes)
+            trainings = self._train([one.arm for one in assembled], notes, probed)
             counters = [figures(training.counters) for training in trainings]
             notices = [training.supervision.watch.notices for training in trainings]
         for one, done, said, seen in zip(assembled, counters, notes, notices, strict=True):
@@ -143,10 +148,12 @@ class Chain(CachingAssembler):
             said.append(text)
         self.log.message(text, "warning")
 
-    def _train(self, arms: Sequence[Arm], notes: Sequence[list[str]]) -> list[ArmTraining]:
+    def _train(
+        self, arms: Sequence[Arm], notes: Sequence[list[str]], probed: Mapping[str, int | None]
+    ) -> list[ArmTraining]:
         """One lesson; `notes` of each arm take what is to be said of it."""
         choices = Choices(self.run_dir.arm(arms[0].plan.name).state / "choices.json", write=self.runtime.is_main)
-        size = self._chosen_micro_batch(arms, choices)
+        size = self._chosen_micro_batch(arms, choices, probed)
         around = dataclasses.replace(self._surroundings(), data=self.data_for(arms[0].plan))
         trainings: list[ArmTraining] = []
         answers: Answers | None = None
@@ -184,12 +191,14 @@ class Chain(CachingAssembler):
             self.runtime.accelerator.wait_for_everyone()
         return answers
 
-    def _chosen_micro_batch(self, arms: Sequence[Arm], choices: Choices) -> int | None:
+    def _chosen_micro_batch(
+        self, arms: Sequence[Arm], choices: Choices, probed: Mapping[str, int | None]
+    ) -> int | None:
         """Most images in one forward pass, as this lesson began with it."""
         if "micro_batch" not in choices:
             names = [arm.plan.name for arm in arms]
-            known = len(arms) == 1 and names[0] in self.probed
-            size = from_main(self.probed[names[0]] if known else self.micro_batch(arms))
+            known = len(arms) == 1 and names[0] in probed
+            size = from_main(probed[names[0]] if known else self.micro_batch(arms))
             choices.take({"micro_batch": size})
             if size is not None:
                 self.log.message(f"batches are taken in parts of at most {size} images; batch-norm measures each part")

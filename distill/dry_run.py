@@ -5,13 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import torch
 from torch import nn
 
 from densedistill.distill.arm import Arm, ArmPlan
-from densedistill.distill.assembly import Assembler
 from densedistill.distill.cache_files import require_space
 from densedistill.distill.caching import CachingAssembler
 from densedistill.distill.fast.depthwise import rewrite_depthwise
@@ -22,7 +20,7 @@ from densedistill.distill.networks import Pretrained
 from densedistill.distill.objective import Objective
 from densedistill.distill.plan import steps_per_epoch
 from densedistill.distill.probe import estimate_memory, sample_batch
-from densedistill.distill.progress import SilentLog
+from densedistill.distill.run_parts import RunParts
 from densedistill.distill.schedule import make_optimizer
 from densedistill.distill.step import DistillationStep
 
@@ -54,12 +52,18 @@ class Trial:
 class TrialChain(CachingAssembler):
     """Arms whose teachers are fresh networks: nothing has been trained yet."""
 
-    _taught_by: Mapping[str, nn.Module] = MappingProxyType({})
-    """Networks of arms that were just checked: they stand in for teachers, which take seconds to build."""
+    def __init__(self, parts: RunParts, *, lean: bool = False) -> None:
+        """Try the run that `parts` make up.
 
-    lean = False
-    """Whether networks are built without providers' weights that are only nice to have. What a method cannot do without
-    is fetched all the same: without it nothing could be tried."""
+        Args:
+            parts: of the run.
+            lean: build networks without providers' weights that are only nice to have. What a method cannot do without
+                is fetched all the same: without it nothing could be tried.
+        """
+        super().__init__(parts)
+        self.lean = lean
+        self._taught_by: Mapping[str, nn.Module] = {}
+        """Networks of arms that were just checked: they stand in for teachers, which take seconds to build."""
 
     def policy_for(self, plan: ArmPlan) -> Pretrained:
         """On providers' weights for `plan`'s network."""
@@ -168,22 +172,6 @@ def first_of_each(plans: Sequence[ArmPlan]) -> list[ArmPlan]:
     return list(first.values())
 
 
-def preflight(chain: Assembler) -> Mapping[str, int | None]:
-    """`TrialChain.check` for `chain`, without a word and without fetching networks' weights that are only nice to have.
-
-    Returns:
-        What it returns.
-
-    Raises:
-        RequestError, or what the source of networks raises.
-    """
-    trials = TrialChain(
-        chain.resolved,
-        data=chain.data,
-        networks=chain.networks,
-        runtime=chain.runtime,
-        run_dir=chain.run_dir,
-        log=SilentLog(),
-    )
-    trials.lean = True
-    return trials.check()
+def preflight(parts: RunParts) -> Mapping[str, int | None]:
+    """`TrialChain.check`, without a word and without fetching networks' weights that are only nice to have."""
+    return TrialChain(parts.silent(), lean=True).check()

@@ -16,6 +16,7 @@ from densedistill.distill.chain import Chain
 from densedistill.distill.collective import from_main
 from densedistill.distill.config import Resolved
 from densedistill.distill.doctor.examination import before_run
+from densedistill.distill.doctor.finding import Diagnosis
 from densedistill.distill.dry_run import preflight
 from densedistill.distill.errors import InterruptedRunError
 from densedistill.distill.files import write_json
@@ -23,15 +24,15 @@ from densedistill.distill.guard import naming_failures
 from densedistill.distill.panels import write_panels
 from densedistill.distill.progress import RichLog, RunLog, SilentLog
 from densedistill.distill.run_dir import RunDir
+from densedistill.distill.run_parts import RunParts
 from densedistill.distill.runtime import Runtime, start_runtime
 from densedistill.distill.spec import NetworkSpec
 from densedistill.distill.trackers import Trackers
 from densedistill.distill.transfer import require_same_data
 from densedistill.tasks.data_memo import DataMemo
+from densedistill.tasks.parts import load_parts
 from densedistill.tasks.request import RunRequest
 from densedistill.tasks.run_folder import begin, claim, new_folder
-
-NETWORKS_MODULE = "densedistill.backbones"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,39 +154,17 @@ def execute(
             raise
 
 
-def make_chain(
-    resolved: Resolved, *, run_dir: RunDir, runtime: Runtime, log: RunLog, trackers: Trackers, command: Sequence[str]
-) -> Chain:
-    """The chain of a resolved configuration, with its data loaded."""
-    return Chain(
-        resolved,
-        data=resolved.spec.load_data(resolved.options),
-        networks=backbones,
-        networks_module=NETWORKS_MODULE,
-        runtime=runtime,
-        run_dir=run_dir,
-        log=log,
-        track=trackers.log,
-        command=command,
-    )
-
-
 def _run(
     resolved: Resolved, run_dir: RunDir, resume: bool, runtime: Runtime, log: RunLog, command: Sequence[str]
 ) -> Result:
-    config = resolved.config
     begun = claim(run_dir, resolved, resume) if runtime.is_main else False
     runtime.accelerator.wait_for_everyone()
     trackers = Trackers(resolved.config.track if runtime.is_main else (), run_dir.path)
-    chain = make_chain(resolved, run_dir=run_dir, runtime=runtime, log=log, trackers=trackers, command=command)
+    parts = load_parts(resolved, folder=run_dir.path, runtime=runtime, log=log)
+    chain = Chain(parts, networks_module=backbones.__name__, track=trackers.log, command=command)
     taken_over = _taken_over(chain)
-    if taken_over is not None and not run_dir.arm(TEACHER).done:
-        require_same_data("teacher_run", config.teacher_run, chain.data)
-        require_teacher(*taken_over)
-    chain.probed = preflight(chain)
-    diagnosis = None
-    if config.doctor != "never":
-        diagnosis = before_run(chain, log.message, always=config.doctor == "always")
+    probed = preflight(parts)
+    diagnosis = _examined(parts)
     if runtime.is_main:
         begin(run_dir, resolved, begun=begun)
         if diagnosis is not None:
@@ -194,28 +173,46 @@ def _run(
             adopt_teacher(run_dir, *taken_over)
     runtime.accelerator.wait_for_everyone()
     log.message(f"run folder {run_dir.path}")
-    try:
-        trackers.start()
-        result = chain.run()
-    finally:
-        trackers.close()
+    summary = _trained(chain, trackers, probed)
     if runtime.is_main:
         write_panels(chain)
         report.write_report(run_dir.path)
     runtime.accelerator.wait_for_everyone()
-    return Result(run_dir.path, result)
+    return Result(run_dir.path, summary)
 
 
 def _taken_over(chain: Chain) -> tuple[Path, NetworkSpec] | None:
     """The run that the teacher is taken from, and what it has to be, with all that follows from the data.
 
     None: none is named, or no arm of this run needs a teacher.
+
+    Raises:
+        RequestError: the teacher is not taken over yet, and that run has another one, none, or other data.
     """
     config = chain.resolved.config
     plan = next((plan for plan in chain.plans if plan.name == TEACHER), None)
     if config.teacher_run is None or plan is None:
         return None
-    return config.teacher_run, config.network(1).model_copy(update={"arguments": chain.arguments_of(plan)})
+    expected = config.network(1).model_copy(update={"arguments": chain.arguments_of(plan)})
+    if not chain.run_dir.arm(TEACHER).done:
+        require_same_data("teacher_run", config.teacher_run, chain.data)
+        require_teacher(config.teacher_run, expected)
+    return config.teacher_run, expected
+
+
+def _examined(parts: RunParts) -> Diagnosis | None:
+    """What the doctor says of the run before it starts; None where it is not asked, or it was not worth while."""
+    wanted = parts.resolved.config.doctor
+    return None if wanted == "never" else before_run(parts, parts.log.message, always=wanted == "always")
+
+
+def _trained(chain: Chain, trackers: Trackers, probed: Mapping[str, int | None]) -> Mapping[str, Any]:
+    """Train what is not done yet; the trackers end with it, however it ends."""
+    try:
+        trackers.start()
+        return chain.run(probed)
+    finally:
+        trackers.close()
 
 
 def _on_all_processes(place: Path | None) -> Path:

@@ -26,6 +26,7 @@ from densedistill.distill.config import Request, Resolved, resolve
 from densedistill.distill.errors import RunFailedError
 from densedistill.distill.progress import Level, SilentLog
 from densedistill.distill.run_dir import RunDir
+from densedistill.distill.run_parts import RunParts
 from densedistill.distill.runtime import start_runtime
 from densedistill.distill.surroundings import Surroundings
 from densedistill.distill.tensors import save_weights
@@ -127,7 +128,9 @@ class Clock:
 class ClockedChain(Chain):
     """A chain that times its phases."""
 
-    clock: Clock
+    def __init__(self, parts: RunParts, clock: Clock) -> None:
+        super().__init__(parts, networks_module=backbones.__name__, track=lambda _line: None, command=())
+        self.clock = clock
 
     def _surroundings(self) -> Surroundings:
         return replace(super()._surroundings(), phases=self.clock)
@@ -217,19 +220,15 @@ class EngineRow:
         return [("teacher_weights", str(weights))]
 
     def _chain(self, resolved: Resolved, folder: Path) -> ClockedChain:
-        chain = ClockedChain(
-            resolved,
+        parts = RunParts(
+            resolved=resolved,
             data=self.workload.data,
             networks=backbones,
-            networks_module=backbones.__name__,
             runtime=start_runtime(resolved.config.device, resolved.config.precision),
             run_dir=RunDir(folder / "run"),
             log=self.gate,
-            track=lambda _line: None,
-            command=(),
         )
-        chain.clock = self.clock
-        return chain
+        return ClockedChain(parts, self.clock)
 
 
 def endless(workload: Workload, settings: list[Setting]) -> Resolved:

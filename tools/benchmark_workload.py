@@ -26,6 +26,7 @@ from densedistill.distill.plugins import load_plugin
 from densedistill.distill.progress import SilentLog
 from densedistill.distill.recipe import Recipe
 from densedistill.distill.run_dir import RunDir
+from densedistill.distill.run_parts import RunParts
 from densedistill.distill.runtime import resolve_device, resolve_precision, start_runtime
 from densedistill.distill.spec import NetworkSpec, TaskSpec
 from densedistill.distill.speed import EXACT
@@ -107,14 +108,15 @@ class Workload:
     def _chain(self) -> TrialChain:
         plain = {"generations": 2, "controls": (), "students": (), "speed": EXACT, "pretrained": "none"}
         config = self.resolved.config.model_copy(update=plain)
-        return TrialChain(
-            dataclasses.replace(self.resolved, config=config),
+        parts = RunParts(
+            resolved=dataclasses.replace(self.resolved, config=config),
             data=self.data,
             networks=backbones,
             runtime=start_runtime(str(self.device), self.precision),
             run_dir=RunDir(Path()),
             log=SilentLog(),
         )
+        return TrialChain(parts)
 
     def sample(self, count: int) -> Batch:
         """`count` training images as one batch."""

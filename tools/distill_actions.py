@@ -21,9 +21,9 @@ from densedistill.distill.progress import RichLog
 from densedistill.distill.report.terminal import arms_table, references_table
 from densedistill.distill.runtime import is_first_process
 from densedistill.tasks import get, names
+from densedistill.tasks.parts import load_parts
 from densedistill.tasks.request import RunRequest
 from densedistill.tasks.run import execute
-from densedistill.tools.assembled import assembled
 
 
 def run(options: argparse.Namespace, command: Sequence[str]) -> int:
@@ -57,7 +57,7 @@ def try_arms(options: argparse.Namespace) -> tuple[RunConfig, str, list[Trial]]:
     """Build every arm and take two steps: the configuration, the precision they were computed in, and their figures."""
     resolved = request(options).resolve()
     with RichLog() as log:
-        chain = assembled(TrialChain, resolved, log=log)
+        chain = TrialChain(load_parts(resolved, log=log))
         return resolved.config, chain.runtime.precision, [chain.try_arm(plan) for plan in chain.plans]
 
 

@@ -10,13 +10,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from densedistill.distill.assembly import Assembler
-from densedistill.distill.doctor.chain import like
+from densedistill.distill.doctor.chain import DoctorChain
 from densedistill.distill.doctor.examination import examine
 from densedistill.distill.doctor.finding import Diagnosis, Finding
 from densedistill.distill.errors import RunFailedError
 from densedistill.distill.guard import naming_failures
-from densedistill.tools.assembled import assembled
+from densedistill.tasks.parts import load_parts
 from densedistill.tools.distill_actions import request
 
 STYLES = {"pass": "green", "skip": "dim", "warn": "yellow", "fail": "bold red"}
@@ -45,8 +44,7 @@ def diagnose(options: argparse.Namespace, nowhere: Path) -> Diagnosis:
     """Examine the run that `options` ask for; `nowhere` is an empty folder, in place of a run's."""
     asked = request(options)
     resolved = asked.resolve()
-    chain = assembled(Assembler, resolved, folder=asked.folder() or nowhere)
-    return examine(like(chain, lean=False))
+    return examine(DoctorChain(load_parts(resolved, folder=asked.folder() or nowhere)))
 
 
 def show(diagnosis: Diagnosis, console: Console) -> None:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from densedistill import backbones
 from densedistill.distill.arm_names import arm_name
+from densedistill.distill.chain import Chain
 from densedistill.distill.config import Request, resolve
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import read_json, write_json
@@ -18,9 +20,8 @@ from densedistill.distill.guard import naming_failures
 from densedistill.distill.progress import RichLog
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.runtime import start_runtime
-from densedistill.distill.trackers import Trackers
 from densedistill.tasks import get
-from densedistill.tasks.run import make_chain
+from densedistill.tasks.parts import load_parts
 from densedistill.tools.benchmark_data import synthetic
 
 EPOCHS_MEASURED = 3
@@ -115,8 +116,8 @@ def _measured(chain: ProjectedChain, generation: int, folder: Path) -> dict[str,
     for state in run_dir.arm(arm).state.glob("*"):
         state.unlink()
     with naming_failures(folder), log:
-        trackers = Trackers((), folder)
-        make_chain(resolved, run_dir=run_dir, runtime=runtime, log=log, trackers=trackers, command=sys.argv).run()
+        parts = load_parts(resolved, folder=folder, runtime=runtime, log=log)
+        Chain(parts, networks_module=backbones.__name__, track=lambda _line: None, command=sys.argv).run()
     started, *ends = log.ends[arm]
     first, pace = ends[0] - started, (ends[-1] - ends[0]) / (len(ends) - 1)
     record = run_dir.arm(arm).record()

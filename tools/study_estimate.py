@@ -11,8 +11,8 @@ from densedistill.distill.config import Resolved, resolve
 from densedistill.distill.dry_run import TrialChain
 from densedistill.distill.study.plan import StudyPlan
 from densedistill.tasks.data_memo import DataMemo
+from densedistill.tasks.parts import load_parts
 from densedistill.tasks.registry import get
-from densedistill.tools.assembled import assembled
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +49,7 @@ def estimate(plan: StudyPlan) -> Costs:
 
 def _seconds(resolved: Resolved, trains: str, memo: DataMemo) -> float:
     """Training time of `trains`, and of the students that teach it and are trained with it."""
-    remembering = memo.remembering(resolved)
-    chain = assembled(TrialChain, remembering)
+    chain = TrialChain(load_parts(memo.remembering(resolved)))
     shared = arm_name(1, "teacher")
     plans = [plan for plan in chain.plans if plan.name == trains or plan.name != shared]
     return sum(chain.try_arm(plan).seconds for plan in plans)

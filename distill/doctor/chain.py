@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from torch import nn
 
 from densedistill.distill.arm import ArmPlan
 from densedistill.distill.arm_names import arm_name
-from densedistill.distill.assembly import Assembler
-from densedistill.distill.config import Resolved
 from densedistill.distill.doctor.plain import without_alpha
 from densedistill.distill.dry_run import TrialChain, first_of_each
 from densedistill.distill.generator import seeded
-from densedistill.distill.progress import SilentLog
 from densedistill.distill.run_dir import ArmDir, RunDir
 from densedistill.distill.runtime import place
 from densedistill.distill.seeds import derive
@@ -52,23 +51,10 @@ class DoctorChain(TrialChain):
 
     def with_alpha_zero(self) -> DoctorChain:
         """The same chain for the request at `method.alpha` 0."""
-        return like(self, lean=self.lean, resolved=without_alpha(self.resolved))
+        parts = dataclasses.replace(self.parts.silent(), resolved=without_alpha(self.resolved))
+        return DoctorChain(parts, lean=self.lean)
 
     @property
     def to_train(self) -> list[ArmPlan]:
         """The first arm of each network that is still to be trained."""
         return [plan for plan in first_of_each(self.plans) if not self.is_known(plan)]
-
-
-def like(chain: Assembler, *, lean: bool, resolved: Resolved | None = None) -> DoctorChain:
-    """A silent chain for the doctor with the data, networks and folder of `chain`; `lean` as in `TrialChain`."""
-    doctor = DoctorChain(
-        resolved or chain.resolved,
-        data=chain.data,
-        networks=chain.networks,
-        runtime=chain.runtime,
-        run_dir=chain.run_dir,
-        log=SilentLog(),
-    )
-    doctor.lean = lean
-    return doctor

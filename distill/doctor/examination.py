@@ -9,9 +9,8 @@ from torch import Tensor
 
 from densedistill.distill.arm import ArmPlan
 from densedistill.distill.arm_names import arm_name
-from densedistill.distill.assembly import Assembler
 from densedistill.distill.doctor.bench import BENCH_IMAGES, Bench, on_bench
-from densedistill.distill.doctor.chain import DoctorChain, like
+from densedistill.distill.doctor.chain import DoctorChain
 from densedistill.distill.doctor.classes import check_classes
 from densedistill.distill.doctor.direction import check_direction
 from densedistill.distill.doctor.duplicates import check_duplicates
@@ -31,6 +30,7 @@ from densedistill.distill.doctor.steps import (
 )
 from densedistill.distill.doctor.teacher import Examined, check_teacher
 from densedistill.distill.errors import RunFailedError
+from densedistill.distill.run_parts import RunParts
 
 LONG_RUN_SECONDS = 900.0
 """Planned training time from which a run is examined without being asked."""
@@ -136,7 +136,7 @@ def check_teachers(chain: DoctorChain, limits: Limits) -> list[Finding]:
     return found
 
 
-def before_run(chain: Assembler, say: Callable[[str], None], *, always: bool = False) -> Diagnosis | None:
+def before_run(parts: RunParts, say: Callable[[str], None], *, always: bool = False) -> Diagnosis | None:
     """The examination before a run: brief, and only of a long one; None where it was not worth while.
 
     A few steps of each network tell how long the run will be. From a quarter of an hour on it is examined, for about
@@ -146,12 +146,12 @@ def before_run(chain: Assembler, say: Callable[[str], None], *, always: bool = F
     Raises:
         RunFailedError: a check failed; the message says what to do, and how to train all the same.
     """
-    if chain.runtime.processes > 1:
+    if parts.runtime.processes > 1:
         say("the doctor looks at runs of one process: ask tools/doctor.py before a run of several")
         return None
     started = time.monotonic()
-    doctor = like(chain, lean=True)
-    fewest = FEWEST_EMBEDDED if chain.data.embedded else FEWEST_IMAGES
+    doctor = DoctorChain(parts.silent(), lean=True)
+    fewest = FEWEST_EMBEDDED if parts.data.embedded else FEWEST_IMAGES
     if not always and sum(planned_images(doctor, plan) for plan in doctor.to_train) < fewest:
         return None
     costs = {

@@ -145,7 +145,7 @@ def test_no_room_is_said_before_anything_is_trained(
     chain = tiny.tiny_chain(tiny.tiny_spec("sr"), tmp_path / "run", _settings(2, 1000))
     monkeypatch.setattr("densedistill.distill.cache_files._free_bytes", lambda _folder: 1_000_000)
     with pytest.raises(RequestError, match=r"1,000,000 are free"):
-        preflight(chain)
+        preflight(chain.parts)
     assert not (tmp_path / "run").exists()
 
 

@@ -16,7 +16,6 @@ from torch import Tensor, nn
 from densedistill.distill.chain import Chain
 from densedistill.distill.dry_run import TrialChain
 from densedistill.distill.outputs import Batch
-from densedistill.distill.progress import SilentLog
 
 STUDENT, TEACHER = 8, 16
 
@@ -132,13 +131,6 @@ def blinded(data: Any) -> Any:
 
 def test_a_dry_run_tries_each_arm_at_its_size(tiny: ModuleType, spec: Any, tmp_path: Path) -> None:
     chain = tiny.tiny_chain(spec, tmp_path)
-    trials = TrialChain(
-        chain.resolved,
-        data=chain.data,
-        networks=tiny.TinyNetworks(),
-        runtime=chain.runtime,
-        run_dir=chain.run_dir,
-        log=SilentLog(),
-    )
+    trials = TrialChain(chain.parts)
     sides = {plan.name: trials.try_arm(plan).input[-1] for plan in trials.plans}
     assert sides == {"gen_01": TEACHER, "gen_02": STUDENT, "gen_02_scratch": STUDENT}

@@ -26,6 +26,7 @@ from densedistill.distill.probe import PROBE_SEED
 from densedistill.distill.progress import RunLog, SilentLog
 from densedistill.distill.recipe import FROZEN, Recipe
 from densedistill.distill.run_dir import RunDir
+from densedistill.distill.run_parts import RunParts
 from densedistill.distill.runtime import Precision, start_runtime
 from densedistill.distill.spec import NetworkSpec, Preset, TaskSpec, no_benchmark
 from densedistill.tasks import get
@@ -191,17 +192,15 @@ def tiny_chain(
     method: str | None = None,
 ) -> Chain:
     """A chain of `spec` in the folder `out`, on the CPU."""
-    return Chain(
-        resolved := tiny_resolved(spec, settings or {}, method),
+    parts = RunParts(
+        resolved=(resolved := tiny_resolved(spec, settings or {}, method)),
         data=spec.load_data(resolved.options),
         networks=TinyNetworks(),
-        networks_module="tiny_task",
         runtime=start_runtime("cpu", precision),
         run_dir=RunDir(out),
         log=log or SilentLog(),
-        track=lambda _line: None,
-        command=("tiny",),
     )
+    return Chain(parts, networks_module="tiny_task", track=lambda _line: None, command=("tiny",))
 
 
 def same_bytes(first: Path, second: Path) -> bool:

@@ -13,6 +13,7 @@ import pytest
 
 from densedistill.distill.errors import RequestError
 from densedistill.distill.run_dir import RunDir
+from densedistill.distill.run_parts import RunParts
 from densedistill.tasks import run_folder
 from densedistill.tasks.request import RunRequest
 from densedistill.tools.distill import main
@@ -94,9 +95,9 @@ def test_a_second_process_in_the_same_folder_is_refused_before_it_trains(
     """Here the other one begins while this one tries a step."""
     original = running.preflight
 
-    def meanwhile(chain: Any) -> Any:
-        RunDir(Path("out")).write_config({**chain.resolved.config.plain(), "seed": 7})
-        return original(chain)
+    def meanwhile(parts: RunParts) -> Any:
+        RunDir(Path("out")).write_config({**parts.resolved.config.plain(), "seed": 7})
+        return original(parts)
 
     monkeypatch.setattr(running, "preflight", meanwhile)
     assert main([*WORDS, "--epochs", "1", "--out", "out"]) == 2

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from densedistill.datasets.base import TaskData
-from densedistill.distill.doctor.chain import DoctorChain, like
+from densedistill.distill.doctor.chain import DoctorChain
 from densedistill.distill.losses import kd_loss
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import StepOutputs
@@ -48,7 +48,7 @@ def patient(tiny: ModuleType) -> Patients:
         data: TaskData | None = None,
     ) -> DoctorChain:
         chosen = spec if data is None else dataclasses.replace(spec, load_data=lambda _options: data)
-        return like(tiny.tiny_chain(chosen, folder, settings, method=method), lean=True)
+        return DoctorChain(tiny.tiny_chain(chosen, folder, settings, method=method).parts, lean=True)
 
     return made
 

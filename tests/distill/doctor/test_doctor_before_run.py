@@ -32,19 +32,19 @@ WithTerms = Callable[[TaskSpec, Taught], TaskSpec]
 
 
 def test_a_short_run_is_not_examined(tiny: ModuleType, tmp_path: Path) -> None:
-    assert before_run(tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path), print) is None
+    assert before_run(tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path).parts, print) is None
 
 
 def test_a_long_run_is_examined_and_stopped(
     tiny: ModuleType, swapped: Taught, with_terms: WithTerms, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     long = {"recipe.epochs": 100_000_000, "method.alpha": 0.5}
-    diagnosis = before_run(tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path / "sound", long), print)
+    diagnosis = before_run(tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path / "sound", long).parts, print)
     assert diagnosis is not None
     assert diagnosis.status == "pass"
     spec = with_terms(tiny.tiny_spec("cls"), swapped)
     with pytest.raises(RunFailedError, match=r"KL direction \(gen_02\).*--no-doctor"):
-        before_run(tiny.tiny_chain(spec, tmp_path / "swapped", long), print)
+        before_run(tiny.tiny_chain(spec, tmp_path / "swapped", long).parts, print)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -54,7 +54,7 @@ def test_what_does_not_fit_before_a_run_is_skipped(
     """However long the run will be; a fault that there was no time to find stops nothing, and is not called a pass."""
     monkeypatch.setattr(examination, "MOST_SECONDS", 0.0)
     chain = tiny.tiny_chain(with_terms(tiny.tiny_spec("cls"), swapped), tmp_path, {"recipe.epochs": 100_000_000})
-    diagnosis = before_run(chain, print)
+    diagnosis = before_run(chain.parts, print)
     assert diagnosis is not None
     left_out = [(finding.check, finding.subject) for finding in diagnosis.of("skip") if "no time" in finding.text]
     assert left_out == [("steps", "gen_01"), ("steps", "gen_02"), ("class counts", "tiny"), ("duplicates", "tiny")]
@@ -91,7 +91,7 @@ def test_a_dear_teacher_is_asked_about_fewer_images(tiny: ModuleType, patient: P
 def test_warnings_are_said(tiny: ModuleType, tmp_path: Path) -> None:
     said: list[str] = []
     chain = tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path, {"method.weight": 1e6}, method="fitnet")
-    diagnosis = before_run(chain, said.append, always=True)
+    diagnosis = before_run(chain.parts, said.append, always=True)
     assert diagnosis is not None
     assert diagnosis.status == "warn"
     assert [text for text in said if "lower the weight of 'fitnet'" in text]
@@ -103,7 +103,7 @@ def test_the_bench_leaves_no_trace(tiny: ModuleType, tmp_path: Path) -> None:
     for examined in (False, True):
         chain = tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path / str(examined), {"recipe.epochs": 1})
         if examined:
-            before_run(chain, print, always=True)
+            before_run(chain.parts, print, always=True)
         chain.run()
         states.append(load_tensors(tmp_path / str(examined) / "gen_02/model.safetensors"))
     assert all(torch.equal(value, states[1][key]) for key, value in states[0].items())
@@ -133,9 +133,9 @@ def test_before_a_run_methods_have_what_they_read_with(
     changed = dataclasses.replace(method, own=own, taught=taught)
     reading = dataclasses.replace(spec, methods={**spec.methods, "kd": changed})
     chain = tiny.tiny_chain(reading, tmp_path, {"pretrained": policy})
-    preflight(chain)
+    preflight(chain.parts)
     assert (told, built) == ({policy}, {networks})
-    before_run(chain, print, always=True)
+    before_run(chain.parts, print, always=True)
     # The doctor builds the saved student anew, whose weights are read from its file.
     assert (told, built) == ({policy}, {networks, "none"})
 
@@ -151,8 +151,8 @@ def test_demonstrations_are_not_delayed(tiny: ModuleType, tmp_path: Path, monkey
     monkeypatch.setattr(examination, "seconds_per_image", noting)
     settings = {"recipe.epochs": 40}
     chain = tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path, settings)
-    assert before_run(chain, print) is None
+    assert before_run(chain.parts, print) is None
     assert timed == []
-    chain.data = dataclasses.replace(chain.data, embedded=False)
-    assert before_run(chain, print) is None
+    elsewhere = dataclasses.replace(chain.parts, data=dataclasses.replace(chain.data, embedded=False))
+    assert before_run(elsewhere, print) is None
     assert timed == ["gen_01", "gen_02"]

@@ -17,7 +17,7 @@ from densedistill.distill.generator import seeded
 from densedistill.distill.memory import PROBE_IMAGES, MemoryEstimate, fitting_images, require_memory
 from densedistill.distill.method_context import adapted, combined_terms, look, moved, own_terms, training_labels
 from densedistill.distill.micro_batches import smallest_piece
-from densedistill.distill.networks import Pretrained
+from densedistill.distill.networks import BuiltNetwork, Pretrained
 from densedistill.distill.probe import estimate_memory, sample_batch, sample_batches
 from densedistill.distill.run_parts import RunParts
 from densedistill.distill.runtime import place
@@ -71,8 +71,8 @@ class Assembler:
         """Networks, losses and recipe of one arm. `teacher` is the plan's, which must be done; None: it is read."""
         config = self.resolved.config
         spec = config.network(plan.generation, plan.variant)
-        network, init, trained = self._network(plan, spec)
-        place(network, self.runtime.device, channels_last=config.speed.channels_last)
+        network, init, trained = self._network(plan)
+        self.placed(network)
         notes: list[str] = []
 
         def warn(text: str) -> None:
@@ -90,7 +90,7 @@ class Assembler:
             context = self._beside(teacher, plan, network, own)
             changed = adapted(self.resolved.methods, network, context)
             if changed is not None:
-                network = place(changed.network, self.runtime.device, channels_last=config.speed.channels_last)
+                network = self.placed(changed.network)
                 taps = (*(f"{changed.moved}.{path}" for path in taps), *changed.taps)
                 context, adapter = moved(context, changed.moved), changed.record.model_dump(mode="json")
             spec = spec.model_copy(update={"taps": taps})
@@ -113,16 +113,11 @@ class Assembler:
             )
         return Assembled(arm=arm, init=init, notes=tuple(notes), trained=trained)
 
-    def _network(self, plan: ArmPlan, spec: NetworkSpec) -> tuple[nn.Module, str, bool]:
-        """The network, where its weights come from, and whether it is to be trained.
-
-        All arms of a generation start from the same weights: they differ in what teaches them, and in nothing else.
-        """
+    def _network(self, plan: ArmPlan) -> tuple[nn.Module, str, bool]:
+        """The network, where its weights come from, and whether it is to be trained."""
         config = self.resolved.config
         weights = {1: config.teacher_weights, 2: config.student_weights}.get(plan.generation)
-        with seeded(derive(config.seed, "init", plan.generation)):
-            policy: Pretrained = "none" if weights is not None else self.policy_for(plan)
-            built = self.networks.build(spec.name, self.arguments_of(plan), pretrained=policy)
+        built = self.fresh(plan, "none" if weights is not None else self.policy_for(plan))
         if built.warning:
             self.log.message(f"{plan.name}: {built.warning}", "warning")
         if weights is None:
@@ -131,6 +126,20 @@ class Assembler:
         if plan.generation == 1:
             self.log.message(f"{plan.name} takes its weights from {weights} and is not trained")
         return built.module, f"file {weights.name}", plan.generation != 1
+
+    def fresh(self, plan: ArmPlan, policy: Pretrained) -> BuiltNetwork:
+        """`plan`'s network before any training, with the provider's weights by `policy`.
+
+        All arms of a generation start from the same weights: they differ in what teaches them, and in nothing else.
+        """
+        config = self.resolved.config
+        name = config.network(plan.generation, plan.variant).name
+        with seeded(derive(config.seed, "init", plan.generation)):
+            return self.networks.build(name, self.arguments_of(plan), pretrained=policy)
+
+    def placed(self, network: nn.Module) -> nn.Module:
+        """`network` on the run's device, in the memory format that it computes in."""
+        return place(network, self.runtime.device, channels_last=self.resolved.config.speed.channels_last)
 
     def arguments_of(self, plan: ArmPlan) -> dict[str, Any]:
         """What `plan`'s network is built with: what follows from the data, and what the configuration gives.
@@ -150,8 +159,7 @@ class Assembler:
 
     def network_of(self, arm: str) -> nn.Module:
         """A finished arm's network, in evaluation mode on the run's device."""
-        network = rebuild(self.run_dir.arm(arm), self.networks)
-        return place(network, self.runtime.device, channels_last=self.resolved.config.speed.channels_last)
+        return self.placed(rebuild(self.run_dir.arm(arm), self.networks))
 
     def teacher(self, arm: str) -> Teacher:
         """A finished arm as a teacher."""

@@ -24,10 +24,8 @@ from densedistill.distill.memory import peak_megabytes, reset_peak
 from densedistill.distill.networks import Pretrained
 from densedistill.distill.result import make_result
 from densedistill.distill.run_parts import RunParts
-from densedistill.distill.runtime import place
 from densedistill.distill.scoring import Scoring
 from densedistill.distill.signals import StopSignal
-from densedistill.distill.spec import NetworkSpec
 from densedistill.distill.starts import RANDOM, Starts
 from densedistill.distill.surroundings import Surroundings
 from densedistill.distill.teacher import Teacher
@@ -87,12 +85,12 @@ class Chain(CachingAssembler):
             return super().policy_for(plan)
         return "none" if known == RANDOM else "required"
 
-    def _network(self, plan: ArmPlan, spec: NetworkSpec) -> tuple[nn.Module, str, bool]:
-        network, init, trained = super()._network(plan, spec)
+    def _network(self, plan: ArmPlan) -> tuple[nn.Module, str, bool]:
+        network, init, trained = super()._network(plan)
         decided = from_main(init)
         self.starts.decide(plan, decided)
         # Where providers' weights could not be had, or only here, the main process's start is everybody's.
-        return (network, init, trained) if init == decided else super()._network(plan, spec)
+        return (network, init, trained) if init == decided else super()._network(plan)
 
     def run(self, probed: Mapping[str, int | None] = MappingProxyType({})) -> dict[str, Any]:
         """Run every arm that is not done and return the result.
@@ -138,7 +136,7 @@ class Chain(CachingAssembler):
             counters = [figures(training.counters) for training in trainings]
             notices = [training.supervision.watch.notices for training in trainings]
         for one, done, said, seen in zip(assembled, counters, notes, notices, strict=True):
-            place(one.arm.network, self.runtime.device, channels_last=self.speed.channels_last)
+            self.placed(one.arm.network)
             if self.runtime.is_main:
                 self._finish_arm(one, one.arm.network, done, said, seen)
 

@@ -74,9 +74,7 @@ class TrialChain(CachingAssembler):
         """The network that `arm` would train, in evaluation mode."""
         if arm in self._taught_by:
             return self._taught_by[arm].eval()
-        plan = self._plan(arm)
-        spec = self.resolved.config.network(plan.generation, plan.variant)
-        network, _init, _trained = self._network(plan, spec)
+        network, _init, _trained = self._network(self._plan(arm))
         return network.to(self.runtime.device).eval()
 
     def check(self) -> Mapping[str, int | None]:

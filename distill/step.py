@@ -23,11 +23,15 @@ class DistillationStep(nn.Module):
         self._tapped = Tapped(student, taps)
         self._answer: Callable[[Tensor], Prediction] = self._tapped
 
-    def forward(self, batch: Batch, teacher: Prediction | None, progress: float = 0.0) -> dict[str, Tensor]:
-        """Unweighted scalar losses by term name; `total` is their weighted sum. `progress` counts epochs."""
+    def outputs(self, batch: Batch, teacher: Prediction | None, progress: float = 0.0) -> StepOutputs:
+        """What the objective takes: the student's answer to `batch` beside the teacher's. `progress` counts epochs."""
         answer = self._answer(batch["input"])
         student = Prediction(output=answer.output.float(), taps=answer.taps)
-        losses = self.objective(StepOutputs(batch=batch, student=student, teacher=teacher, progress=progress))
+        return StepOutputs(batch=batch, student=student, teacher=teacher, progress=progress)
+
+    def forward(self, batch: Batch, teacher: Prediction | None, progress: float = 0.0) -> dict[str, Tensor]:
+        """Unweighted scalar losses by term name; `total` is their weighted sum. `progress` counts epochs."""
+        losses = self.objective(self.outputs(batch, teacher, progress))
         return {**losses, "total": self.objective.total(losses)}
 
     def compile_student(self, *, on: bool = True, backend: str = "inductor") -> None:

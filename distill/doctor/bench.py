@@ -19,7 +19,6 @@ from densedistill.distill.progress import SilentLog
 from densedistill.distill.run_dir import ArmDir
 from densedistill.distill.runtime import Runtime
 from densedistill.distill.surroundings import Surroundings
-from densedistill.distill.taps import Tapped
 from densedistill.distill.training import ArmTraining
 
 BENCH_IMAGES = 16
@@ -49,17 +48,9 @@ class Bench:
 
     def outputs(self) -> StepOutputs:
         """A step's outputs late in training, where every warm-up is over; as training computes them, with autograd."""
-        training = self.training
-        training.begin_epoch()
-        taps = self.arm.spec.taps if training.objective.needs_teacher else ()
-        with training.runtime.autocast(), Tapped(self.arm.network, taps) as tapped:
-            answer = tapped(self.batch["input"])
-        return StepOutputs(
-            batch=self.batch,
-            student=Prediction(output=answer.output.float(), taps=answer.taps),
-            teacher=self.taught,
-            progress=float(self.arm.recipe.epochs),
-        )
+        self.training.begin_epoch()
+        with self.training.runtime.autocast():
+            return self.training.step_module.outputs(self.batch, self.taught, float(self.arm.recipe.epochs))
 
     def losses(self, outputs: StepOutputs) -> dict[str, Tensor]:
         """Unweighted losses by term, as training computes them."""

@@ -10,10 +10,7 @@ from densedistill.distill.arm import ArmPlan
 from densedistill.distill.arm_names import arm_name
 from densedistill.distill.doctor.plain import without_alpha
 from densedistill.distill.dry_run import TrialChain, first_of_each
-from densedistill.distill.generator import seeded
 from densedistill.distill.run_dir import ArmDir, RunDir
-from densedistill.distill.runtime import place
-from densedistill.distill.seeds import derive
 from densedistill.distill.student import rebuild
 
 
@@ -33,21 +30,12 @@ class DoctorChain(TrialChain):
         folder = self.finished(arm)
         if folder is None:
             return super().network_of(arm)
-        channels_last = self.resolved.config.speed.channels_last
-        return place(rebuild(folder, self.networks), self.runtime.device, channels_last=channels_last)
+        return self.placed(rebuild(folder, self.networks))
 
     def is_known(self, plan: ArmPlan) -> bool:
         """Whether `plan`'s network has the weights that will teach."""
         given = plan.generation == 1 and self.resolved.config.teacher_weights is not None
         return given or self.finished(plan.name) is not None
-
-    def fresh(self, plan: ArmPlan) -> nn.Module:
-        """`plan`'s network as it would be before any training."""
-        arguments = self.arguments_of(plan)
-        name = self.resolved.config.network(plan.generation, plan.variant).name
-        with seeded(derive(self.resolved.config.seed, "init", plan.generation)):
-            network = self.networks.build(name, arguments, pretrained="none").module
-        return place(network, self.runtime.device, channels_last=self.resolved.config.speed.channels_last)
 
     def with_alpha_zero(self) -> DoctorChain:
         """The same chain for the request at `method.alpha` 0."""

@@ -132,7 +132,7 @@ def check_teachers(chain: DoctorChain, limits: Limits) -> list[Finding]:
             options=chain.resolved.options,
             device=chain.runtime.device,
         )
-        found += check_teacher(teacher, _alone(chain, plan), chain.fresh(plan), limits)
+        found += check_teacher(teacher, _alone(chain, plan), chain.placed(chain.fresh(plan, "none").module), limits)
     return found
 
 

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from torch import nn
 
 from densedistill.distill.arm_names import Role, arm_name
+from densedistill.distill.configuration.recipe import Recipe
 from densedistill.distill.objective import LossTerm
-from densedistill.distill.recipe import Recipe
 from densedistill.distill.spec import NetworkSpec
 from densedistill.distill.teacher import Teacher
 

@@ -12,15 +12,15 @@ from torch import nn
 from densedistill.distill.arm import Arm, ArmPlan, chosen, plan_arms
 from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RequestError
-from densedistill.distill.features import found_features
-from densedistill.distill.generator import seeded
-from densedistill.distill.memory import PROBE_IMAGES, MemoryEstimate, fitting_images, require_memory
+from densedistill.distill.features.sources import found_features
+from densedistill.distill.lessons.micro_batches import smallest_piece
+from densedistill.distill.machine.generator import seeded
+from densedistill.distill.machine.memory import PROBE_IMAGES, MemoryEstimate, fitting_images, require_memory
+from densedistill.distill.machine.runtime import place
 from densedistill.distill.method_context import adapted, combined_terms, look, moved, own_terms, training_labels
-from densedistill.distill.micro_batches import smallest_piece
 from densedistill.distill.networks import BuiltNetwork, Pretrained
 from densedistill.distill.probe import estimate_memory, sample_batch, sample_batches
 from densedistill.distill.run_parts import RunParts
-from densedistill.distill.runtime import place
 from densedistill.distill.seeds import derive
 from densedistill.distill.spec import NetworkSpec, OwnContext, TermContext
 from densedistill.distill.student import rebuild

@@ -10,27 +10,27 @@ from typing import Any
 
 from torch import nn
 
-from densedistill.distill.allocator import keep_freed_memory
-from densedistill.distill.answers import Answers, keep_answers
 from densedistill.distill.arm import Arm, ArmPlan, lessons
 from densedistill.distill.assembly import Assembled
-from densedistill.distill.caching import CachingAssembler
-from densedistill.distill.choices import Choices
-from densedistill.distill.collective import from_main
-from densedistill.distill.counters import Counters
+from densedistill.distill.cache.answers import Answers, keep_answers
+from densedistill.distill.cache.assembler import CachingAssembler
 from densedistill.distill.files import write_json
-from densedistill.distill.lesson import Lesson
-from densedistill.distill.memory import peak_megabytes, reset_peak
+from densedistill.distill.lessons.choices import Choices
+from densedistill.distill.lessons.counters import Counters
+from densedistill.distill.lessons.lesson import Lesson
+from densedistill.distill.lessons.training import ArmTraining
+from densedistill.distill.machine.allocator import keep_freed_memory
+from densedistill.distill.machine.collective import from_main
+from densedistill.distill.machine.memory import peak_megabytes, reset_peak
+from densedistill.distill.machine.signals import StopSignal
 from densedistill.distill.networks import Pretrained
 from densedistill.distill.result import make_result
 from densedistill.distill.run_parts import RunParts
 from densedistill.distill.scoring import Scoring
-from densedistill.distill.signals import StopSignal
 from densedistill.distill.starts import RANDOM, Starts
 from densedistill.distill.surroundings import Surroundings
 from densedistill.distill.teacher import Teacher
 from densedistill.distill.tensors import save_weights
-from densedistill.distill.training import ArmTraining
 from densedistill.distill.transfer import read_earlier, require_same_data
 
 

@@ -10,19 +10,19 @@ import torch
 from torch import nn
 
 from densedistill.distill.arm import Arm, ArmPlan
-from densedistill.distill.cache_files import require_space
-from densedistill.distill.caching import CachingAssembler
+from densedistill.distill.cache.assembler import CachingAssembler
+from densedistill.distill.cache.files import require_space
 from densedistill.distill.fast.depthwise import rewrite_depthwise
 from densedistill.distill.fast.int8 import require_possible
-from densedistill.distill.memory import PROBE_IMAGES, available_bytes
+from densedistill.distill.lessons.plan import steps_per_epoch
+from densedistill.distill.lessons.schedule import make_optimizer
+from densedistill.distill.lessons.step import DistillationStep
+from densedistill.distill.machine.memory import PROBE_IMAGES, available_bytes
 from densedistill.distill.method_context import look
 from densedistill.distill.networks import Pretrained
 from densedistill.distill.objective import Objective
-from densedistill.distill.plan import steps_per_epoch
 from densedistill.distill.probe import estimate_memory, sample_batch
 from densedistill.distill.run_parts import RunParts
-from densedistill.distill.schedule import make_optimizer
-from densedistill.distill.step import DistillationStep
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

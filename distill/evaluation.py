@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from densedistill.distill.bounded import bounded
 from densedistill.distill.data import EvalSet
 from densedistill.distill.fidelity import Scored
 from densedistill.distill.metrics.base import Lengthy, Metric
 from densedistill.distill.objective import Objective
 from densedistill.distill.outputs import Prediction, StepOutputs
+from densedistill.distill.prediction.bounded import bounded
+from densedistill.distill.prediction.tiling import Network
+from densedistill.distill.prediction.views import Views, averaged
 from densedistill.distill.spec import TaskSpec
-from densedistill.distill.test_time import Views, averaged
-from densedistill.distill.tiling import Network
 
 
 @dataclass(frozen=True, slots=True)

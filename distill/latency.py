@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from densedistill.distill.runtime import synchronise
+from densedistill.distill.machine.runtime import synchronise
 
 WARM, MOST = 2, 30
 BUDGET_SECONDS = 1.0

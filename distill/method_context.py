@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RequestError
-from densedistill.distill.features import NO_FEATURES, Features, Role, found_features, given_features
+from densedistill.distill.features.sources import NO_FEATURES, Features, Role, found_features, given_features
+from densedistill.distill.features.taps import Tapped, evaluating
 from densedistill.distill.objective import LossTerm, without_teacher
 from densedistill.distill.reuse import Adaptation
 from densedistill.distill.seeds import derive
 from densedistill.distill.spec import AnyMethod, OwnContext, TermContext
-from densedistill.distill.taps import Tapped, evaluating
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

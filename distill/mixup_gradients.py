@@ -19,7 +19,6 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.generator import seeded
 from densedistill.distill.losses.logit_gradients import (
     kd_gradient,
     label_gradient,
@@ -27,6 +26,7 @@ from densedistill.distill.losses.logit_gradients import (
     linear_nckd_gradient,
     nckd_gradient,
 )
+from densedistill.distill.machine.generator import seeded
 from densedistill.distill.mixup_moments import check_concentration, quadratic_moments, quadrature
 
 Network = Callable[[Tensor], Tensor]

@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from densedistill.distill.bounded import bounded
 from densedistill.distill.chain import Chain
 from densedistill.distill.data import TaskData
 from densedistill.distill.files import replacing, write_json
+from densedistill.distill.prediction.bounded import bounded
 from densedistill.distill.spec import PanelCell, single
 
 SAMPLES = 4

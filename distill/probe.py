@@ -9,12 +9,12 @@ import numpy as np
 
 from densedistill.distill.arm import Arm
 from densedistill.distill.data import TaskData
-from densedistill.distill.memory import PROBE_IMAGES, MemoryEstimate, SavedBytes, fixed_bytes, storages
+from densedistill.distill.lessons.plan import Plan
+from densedistill.distill.lessons.step import DistillationStep
+from densedistill.distill.machine.memory import PROBE_IMAGES, MemoryEstimate, SavedBytes, fixed_bytes, storages
+from densedistill.distill.machine.runtime import Runtime
 from densedistill.distill.objective import Objective
 from densedistill.distill.outputs import Batch
-from densedistill.distill.plan import Plan
-from densedistill.distill.runtime import Runtime
-from densedistill.distill.step import DistillationStep
 
 PROBE_SEED = 0
 """Of views that are only looked at: arms train with seeds of their own."""

@@ -12,14 +12,14 @@ from typing import Any
 
 from densedistill.distill.arithmetic import contradictions
 from densedistill.distill.arm_names import arm_name
-from densedistill.distill.config import Resolved
+from densedistill.distill.configuration.config import Resolved
 from densedistill.distill.data import TaskData
 from densedistill.distill.fidelity import compared_fidelity
 from densedistill.distill.gains import gap_closed, retention
+from densedistill.distill.lessons.watching import worse_teacher
 from densedistill.distill.run_dir import SCHEMA
 from densedistill.distill.spec import MetricSpec, Reference
 from densedistill.distill.transfer import Records, transfer
-from densedistill.distill.watching import worse_teacher
 
 COPIED = (
     "arm",

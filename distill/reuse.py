@@ -10,12 +10,12 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from densedistill.distill.classifier import classifier_of
-from densedistill.distill.features import Feature
+from densedistill.distill.configuration.recipe import FROZEN
+from densedistill.distill.features.classifier import classifier_of
+from densedistill.distill.features.sources import Feature
+from densedistill.distill.features.taps import evaluating
 from densedistill.distill.losses.feature_reused import ReusedClassifier
 from densedistill.distill.outputs import Prediction
-from densedistill.distill.recipe import FROZEN
-from densedistill.distill.taps import evaluating
 
 PROJECTED = "head.projector"
 """Where a `ReusingNetwork` has its last map as its teacher's classifier reads it."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 
-from densedistill.distill.config import Resolved
+from densedistill.distill.configuration.config import Resolved
 from densedistill.distill.data import TaskData
+from densedistill.distill.machine.runtime import Runtime
 from densedistill.distill.networks import NetworkSource
 from densedistill.distill.progress import RunLog, SilentLog
 from densedistill.distill.run_dir import RunDir
-from densedistill.distill.runtime import Runtime
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,17 +11,17 @@ import torch
 from pydantic import BaseModel, Field
 from torch import Tensor, nn
 
-from densedistill.distill.application import Application
 from densedistill.distill.arithmetic import Claim
+from densedistill.distill.configuration.recipe import FROZEN, Recipe
 from densedistill.distill.data import EvalSet, TaskData
-from densedistill.distill.features import Features, Role
+from densedistill.distill.features.sources import Features, Role
 from densedistill.distill.fidelity import FidelityFunction
 from densedistill.distill.metrics.base import Metric
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import Batch
-from densedistill.distill.recipe import FROZEN, Recipe
+from densedistill.distill.prediction.application import Application
+from densedistill.distill.prediction.views import Views
 from densedistill.distill.reuse import Adaptation
-from densedistill.distill.test_time import Views
 
 Argument = bool | int | float | str | list[int] | None
 P = TypeVar("P", bound=BaseModel)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from densedistill.distill.arm import ArmPlan
 from densedistill.distill.arm_names import Role, arm_name
-from densedistill.distill.choices import Choices
+from densedistill.distill.lessons.choices import Choices
 from densedistill.distill.run_dir import RunDir
 
 RANDOM = "random"

@@ -8,12 +8,12 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from densedistill.distill.configuration.speed import Speed
 from densedistill.distill.data import TaskData
-from densedistill.distill.phases import Phases, unmeasured
+from densedistill.distill.lessons.phases import Phases, unmeasured
+from densedistill.distill.machine.runtime import Runtime
 from densedistill.distill.progress import RunLog
-from densedistill.distill.runtime import Runtime
 from densedistill.distill.spec import TaskSpec
-from densedistill.distill.speed import Speed
 
 
 @dataclass(frozen=True, slots=True)

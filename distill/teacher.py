@@ -9,13 +9,13 @@ from dataclasses import asdict
 import torch
 from torch import Tensor, nn
 
+from densedistill.distill.configuration.speed import Speed
 from densedistill.distill.fast.int8 import Int8Teacher, quantise_teacher
 from densedistill.distill.fast.prepared import PreparedTeacher
 from densedistill.distill.fast.teacher import TeacherOptions, prepare_teacher
+from densedistill.distill.features.taps import Tapped
+from densedistill.distill.machine.runtime import Runtime
 from densedistill.distill.outputs import Batch, Prediction
-from densedistill.distill.runtime import Runtime
-from densedistill.distill.speed import Speed
-from densedistill.distill.taps import Tapped
 
 
 class Teacher:

@@ -12,10 +12,10 @@ from densedistill.datasets.base import TaskData
 from densedistill.datasets.dense import DenseEval, DenseTrain
 from densedistill.datasets.holdout import fingerprint
 from densedistill.datasets.photos import load_photo, super_resolution_photos
+from densedistill.distill.configuration.recipe import Recipe
 from densedistill.distill.metrics import ImageQuality
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import StepOutputs
-from densedistill.distill.recipe import Recipe
 from densedistill.distill.spec import Method, MetricSpec, NetworkSpec, PanelCell, Panels, Preset, TaskSpec
 from densedistill.tasks import register
 from densedistill.tasks.pictures import as_pixels, centre

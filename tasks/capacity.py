@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from densedistill.datasets.augment import ClassificationAugmentation
 from densedistill.datasets.classification import ClassificationData
-from densedistill.distill.recipe import Recipe
+from densedistill.distill.configuration.recipe import Recipe
 from densedistill.distill.spec import NetworkSpec, Preset, Reference
 
 _REDONE = (

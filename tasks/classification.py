@@ -12,11 +12,12 @@ from densedistill.datasets.augment import ClassificationAugmentation, ColorJitte
 from densedistill.datasets.classification import ClassificationData, classification_names, load_classification
 from densedistill.datasets.classification_view import evaluation_view
 from densedistill.datasets.mixing import Mixing
-from densedistill.distill.application import Application
+from densedistill.distill.configuration.recipe import Recipe
 from densedistill.distill.data import TaskData
 from densedistill.distill.fidelity import class_fidelity
 from densedistill.distill.metrics import Accuracy
-from densedistill.distill.recipe import Recipe
+from densedistill.distill.prediction.application import Application
+from densedistill.distill.prediction.views import flips, shifts
 from densedistill.distill.spec import (
     Argument,
     MetricSpec,
@@ -27,7 +28,6 @@ from densedistill.distill.spec import (
     Reference,
     TaskSpec,
 )
-from densedistill.distill.test_time import flips, shifts
 from densedistill.tasks.methods import classification_methods
 from densedistill.tasks.peers import peers
 from densedistill.tasks.pictures import input_picture

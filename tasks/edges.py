@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from densedistill.datasets.edges import EdgeData, load_edges
+from densedistill.distill.configuration.recipe import Recipe
 from densedistill.distill.data import TaskData
 from densedistill.distill.metrics import Dice
-from densedistill.distill.recipe import Recipe
+from densedistill.distill.prediction.scales import scales
+from densedistill.distill.prediction.views import mirrors
 from densedistill.distill.spec import (
     Argument,
     MetricSpec,
@@ -20,8 +22,6 @@ from densedistill.distill.spec import (
     Reference,
     TaskSpec,
 )
-from densedistill.distill.test_time import mirrors
-from densedistill.distill.test_time_scales import scales
 from densedistill.tasks.edge_benchmark import benchmark
 from densedistill.tasks.methods_dense import edge_methods
 from densedistill.tasks.padding import predict

@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from densedistill import backbones
-from densedistill.distill.config import Resolved
+from densedistill.distill.configuration.config import Resolved
+from densedistill.distill.machine.runtime import Runtime, start_runtime
 from densedistill.distill.progress import RunLog, SilentLog
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.run_parts import RunParts
-from densedistill.distill.runtime import Runtime, start_runtime
 
 
 def load_parts(

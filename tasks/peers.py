@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from densedistill.datasets.augment import ClassificationAugmentation
 from densedistill.datasets.classification import ClassificationData
-from densedistill.distill.recipe import Recipe
+from densedistill.distill.configuration.recipe import Recipe
 from densedistill.distill.spec import NetworkSpec, Preset, Reference
 
 _SOURCE = "Tian, Krishnan and Isola 2020 (CRD), tables 1 and 2: CIFAR-100, trained on all 50,000 images"

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from densedistill.distill.config import Request, Resolved, resolve
+from densedistill.distill.configuration.config import Request, Resolved, resolve
+from densedistill.distill.configuration.speed import EXACT
 from densedistill.distill.errors import RequestError
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.run_dir import RunDir, read_config_file
 from densedistill.distill.spec import TaskSpec
-from densedistill.distill.speed import EXACT
 from densedistill.tasks.registry import get
 
 

@@ -13,19 +13,19 @@ from densedistill import backbones
 from densedistill.distill import report
 from densedistill.distill.adoption import TEACHER, adopt_teacher, require_teacher
 from densedistill.distill.chain import Chain
-from densedistill.distill.collective import from_main
-from densedistill.distill.config import Resolved
+from densedistill.distill.configuration.config import Resolved
 from densedistill.distill.doctor.examination import before_run
 from densedistill.distill.doctor.finding import Diagnosis
 from densedistill.distill.dry_run import preflight
 from densedistill.distill.errors import InterruptedRunError
 from densedistill.distill.files import write_json
-from densedistill.distill.guard import naming_failures
+from densedistill.distill.machine.collective import from_main
+from densedistill.distill.machine.guard import naming_failures
+from densedistill.distill.machine.runtime import Runtime, start_runtime
 from densedistill.distill.panels import write_panels
 from densedistill.distill.progress import RichLog, RunLog, SilentLog
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.run_parts import RunParts
-from densedistill.distill.runtime import Runtime, start_runtime
 from densedistill.distill.spec import NetworkSpec
 from densedistill.distill.trackers import Trackers
 from densedistill.distill.transfer import require_same_data

@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from densedistill.distill.adoption import TEACHER
-from densedistill.distill.config import Difference, Resolved, RunConfig, differences
+from densedistill.distill.configuration.config import Difference, Resolved, RunConfig, differences
+from densedistill.distill.configuration.immaterial import IMMATERIAL, among
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import is_temporary
-from densedistill.distill.immaterial import IMMATERIAL, among
 from densedistill.distill.run_dir import RunDir
 
 

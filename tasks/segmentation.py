@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from densedistill.datasets.segmentation import SegmentationData, load_segmentation
-from densedistill.distill.application import class_colours
+from densedistill.distill.configuration.recipe import Recipe
 from densedistill.distill.data import TaskData
 from densedistill.distill.losses import IGNORED
 from densedistill.distill.metrics import MeanIoU
-from densedistill.distill.recipe import Recipe
+from densedistill.distill.prediction.application import class_colours
+from densedistill.distill.prediction.views import mirrors
 from densedistill.distill.spec import (
     Argument,
     MetricSpec,
@@ -22,7 +23,6 @@ from densedistill.distill.spec import (
     Preset,
     TaskSpec,
 )
-from densedistill.distill.test_time import mirrors
 from densedistill.tasks.methods_dense import segmentation_methods
 from densedistill.tasks.padding import predict
 from densedistill.tasks.pictures import input_picture

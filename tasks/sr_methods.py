@@ -9,8 +9,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
+from densedistill.distill.configuration.recipe import FROZEN
 from densedistill.distill.errors import RequestError
-from densedistill.distill.features import Feature, Features
+from densedistill.distill.features.sources import Feature, Features
 from densedistill.distill.losses import (
     ContrastedImages,
     FeatureMatching,
@@ -24,7 +25,6 @@ from densedistill.distill.losses import (
 from densedistill.distill.losses.feature_terms import Pair
 from densedistill.distill.losses.image_contrast import pixels
 from densedistill.distill.objective import LossTerm
-from densedistill.distill.recipe import FROZEN
 from densedistill.distill.spec import Method, Needs, OwnContext, TermContext
 from densedistill.tasks.methods.building import own_terms, pairs
 from densedistill.tasks.methods.parameters import Positive, Weight

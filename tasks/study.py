@@ -15,10 +15,10 @@ from densedistill.distill.adoption import TEACHER
 from densedistill.distill.errors import InterruptedRunError, RequestError
 from densedistill.distill.files import read_json, write_json
 from densedistill.distill.gains import best
+from densedistill.distill.machine.signals import StopSignal
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.progress import RunLog
 from densedistill.distill.run_dir import RunDir
-from densedistill.distill.signals import StopSignal
 from densedistill.distill.study.arms import StudyArm, sampled_name
 from densedistill.distill.study.definition import StudyDefinition
 from densedistill.distill.study.folder import StudyDir, require_same

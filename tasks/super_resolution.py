@@ -10,11 +10,12 @@ from densedistill.backbones.spandrel_family import enlargement
 from densedistill.datasets.bicubic import imresize
 from densedistill.datasets.sr_degradation import Degradation
 from densedistill.datasets.super_resolution import SuperResolutionData, load_super_resolution
-from densedistill.distill.application import Application
+from densedistill.distill.configuration.recipe import Recipe
 from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RequestError
 from densedistill.distill.metrics import ImageQuality
-from densedistill.distill.recipe import Recipe
+from densedistill.distill.prediction.application import Application
+from densedistill.distill.prediction.views import dihedral, mirrors
 from densedistill.distill.spec import (
     Argument,
     MetricSpec,
@@ -26,7 +27,6 @@ from densedistill.distill.spec import (
     TaskSpec,
     filed,
 )
-from densedistill.distill.test_time import dihedral, mirrors
 from densedistill.tasks.pictures import as_pixels, centre
 from densedistill.tasks.reference_arithmetic import SUPER_RESOLUTION_CLAIMS
 from densedistill.tasks.registry import register

@@ -11,7 +11,7 @@ from densedistill.datasets.augment import ClassificationAugmentation
 from densedistill.datasets.classification import ClassificationData
 from densedistill.datasets.erasing import RandomErasing
 from densedistill.datasets.mixing import Mixing
-from densedistill.distill.recipe import EarlyStopping, Recipe
+from densedistill.distill.configuration.recipe import EarlyStopping, Recipe
 from densedistill.distill.spec import NetworkSpec, Preset, Reference
 from densedistill.tasks.capacity import capacities
 

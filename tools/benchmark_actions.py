@@ -11,10 +11,10 @@ from typing import Any
 import torch
 from rich.console import Console
 
-from densedistill.distill.config import parse_setting
+from densedistill.distill.configuration.config import parse_setting
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import write_json
-from densedistill.distill.runtime import processor_name
+from densedistill.distill.machine.runtime import processor_name
 from densedistill.tools.benchmark_dataset import dataset_table, sweep_dataset
 from densedistill.tools.benchmark_machine import best_peak, count_operations, matrix_peak
 from densedistill.tools.benchmark_measure import measure

@@ -19,15 +19,15 @@ from pathlib import Path
 import torch
 
 from densedistill import backbones
-from densedistill.distill import checkpoint
 from densedistill.distill.chain import Chain
-from densedistill.distill.compilation import TRY_AT_STEP
-from densedistill.distill.config import Request, Resolved, resolve
+from densedistill.distill.configuration.config import Request, Resolved, resolve
 from densedistill.distill.errors import RunFailedError
+from densedistill.distill.lessons import checkpoint
+from densedistill.distill.lessons.compilation import TRY_AT_STEP
+from densedistill.distill.machine.runtime import start_runtime
 from densedistill.distill.progress import Level, SilentLog
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.run_parts import RunParts
-from densedistill.distill.runtime import start_runtime
 from densedistill.distill.surroundings import Surroundings
 from densedistill.distill.tensors import save_weights
 from densedistill.tools.benchmark_machine import seconds_of, synchronise

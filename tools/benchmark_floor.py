@@ -15,14 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from densedistill.distill.allocator import keep_freed_memory
 from densedistill.distill.fast.depthwise import rewrite_depthwise
 from densedistill.distill.fast.folding import fold_batch_norms
+from densedistill.distill.features.taps import Tapped
+from densedistill.distill.lessons.schedule import make_optimizer
+from densedistill.distill.lessons.step import DistillationStep
+from densedistill.distill.machine.allocator import keep_freed_memory
 from densedistill.distill.objective import Objective
 from densedistill.distill.outputs import Batch, Prediction
-from densedistill.distill.schedule import make_optimizer
-from densedistill.distill.step import DistillationStep
-from densedistill.distill.taps import Tapped
 from densedistill.tools.benchmark_machine import median_seconds
 from densedistill.tools.benchmark_workload import Workload
 

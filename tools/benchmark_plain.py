@@ -22,12 +22,12 @@ from densedistill.datasets.dense_workers import DenseWorkerTrain
 from densedistill.datasets.memory import MemoryTrainSet
 from densedistill.datasets.normalisation import Normalisation
 from densedistill.datasets.workers import WorkerTrainSet
+from densedistill.distill.configuration.recipe import Recipe
+from densedistill.distill.features.taps import Tapped
+from densedistill.distill.lessons.plan import Plan
+from densedistill.distill.lessons.step import DistillationStep
+from densedistill.distill.machine.runtime import round_convolutions
 from densedistill.distill.objective import Objective
-from densedistill.distill.plan import Plan
-from densedistill.distill.recipe import Recipe
-from densedistill.distill.runtime import round_convolutions
-from densedistill.distill.step import DistillationStep
-from densedistill.distill.taps import Tapped
 from densedistill.tools.benchmark_workload import Workload
 
 Sample = dict[str, Any]

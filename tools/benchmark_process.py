@@ -16,7 +16,7 @@ from typing import Any, Literal, Self
 from densedistill.backbones.errors import NetworkError
 from densedistill.datasets.base import DataError
 from densedistill.distill.errors import RequestError, RunFailedError
-from densedistill.distill.memory import peak_megabytes, reset_peak
+from densedistill.distill.machine.memory import peak_megabytes, reset_peak
 from densedistill.tools.benchmark_machine import seconds_of
 from densedistill.tools.benchmark_request import BenchmarkRequest
 from densedistill.tools.benchmark_rows import ROWS, Phased, Row

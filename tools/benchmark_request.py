@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from densedistill.distill.errors import RequestError, unknown_name
-from densedistill.distill.runtime import Precision
+from densedistill.distill.machine.runtime import Precision
 
 Axis = Literal["batch", "image", "workers", "dataset"]
 AXES: tuple[Axis, ...] = ("batch", "image", "workers", "dataset")

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.schedule import make_optimizer
+from densedistill.distill.lessons.schedule import make_optimizer
 from densedistill.tools.benchmark_workload import Workload
 
 _NO_SHIFT = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}

@@ -15,22 +15,22 @@ from torch import nn
 
 from densedistill import backbones
 from densedistill.distill.arm_names import arm_name
-from densedistill.distill.config import Request, Resolved, resolve
+from densedistill.distill.configuration.config import Request, Resolved, resolve
+from densedistill.distill.configuration.recipe import Recipe
+from densedistill.distill.configuration.speed import EXACT
 from densedistill.distill.data import TaskData, TrainSet
 from densedistill.distill.dry_run import TrialChain
 from densedistill.distill.errors import RequestError
+from densedistill.distill.lessons.plan import Plan, epoch_plan
+from densedistill.distill.lessons.streams import load_ahead
+from densedistill.distill.machine.runtime import resolve_device, resolve_precision, start_runtime
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import Batch
-from densedistill.distill.plan import Plan, epoch_plan
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.progress import SilentLog
-from densedistill.distill.recipe import Recipe
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.run_parts import RunParts
-from densedistill.distill.runtime import resolve_device, resolve_precision, start_runtime
 from densedistill.distill.spec import NetworkSpec, TaskSpec
-from densedistill.distill.speed import EXACT
-from densedistill.distill.streams import load_ahead
 from densedistill.tasks import get
 from densedistill.tools.benchmark_data import sized, synthetic
 from densedistill.tools.benchmark_request import BenchmarkRequest

@@ -13,13 +13,13 @@ from rich.table import Table
 
 from densedistill import backbones
 from densedistill.distill import wording
-from densedistill.distill.config import RunConfig, parse_setting
+from densedistill.distill.configuration.config import RunConfig, parse_setting
 from densedistill.distill.dry_run import Trial, TrialChain
 from densedistill.distill.errors import InterruptedRunError
+from densedistill.distill.machine.runtime import is_first_process
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.progress import RichLog
 from densedistill.distill.report.terminal import arms_table, references_table
-from densedistill.distill.runtime import is_first_process
 from densedistill.tasks import get, names
 from densedistill.tasks.parts import load_parts
 from densedistill.tasks.request import RunRequest

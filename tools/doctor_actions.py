@@ -14,7 +14,7 @@ from densedistill.distill.doctor.chain import DoctorChain
 from densedistill.distill.doctor.examination import examine
 from densedistill.distill.doctor.finding import Diagnosis, Finding
 from densedistill.distill.errors import RunFailedError
-from densedistill.distill.guard import naming_failures
+from densedistill.distill.machine.guard import naming_failures
 from densedistill.tasks.parts import load_parts
 from densedistill.tools.distill_actions import request
 

@@ -21,15 +21,15 @@ from densedistill.datasets.super_resolution import (
     load_super_resolution,
     load_super_resolution_tests,
 )
+from densedistill.distill.configuration.validation import validated
 from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.errors import RequestError, unknown_name
 from densedistill.distill.evaluation import Evaluation
 from densedistill.distill.evaluation import evaluate as score
+from densedistill.distill.machine.runtime import resolve_device
 from densedistill.distill.metrics import Curved, Metric
-from densedistill.distill.runtime import resolve_device
+from densedistill.distill.prediction.views import Views
 from densedistill.distill.spec import TaskSpec
-from densedistill.distill.test_time import Views
-from densedistill.distill.validation import validated
 from densedistill.tools.evaluate_output import document
 from densedistill.tools.finished import FinishedArm, as_trained, check_classes, kind_of_views, open_arm
 from densedistill.tools.messages import say

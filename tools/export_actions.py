@@ -19,7 +19,7 @@ from densedistill import backbones
 from densedistill.distill.data import TaskData
 from densedistill.distill.errors import RequestError, RunFailedError, first_line
 from densedistill.distill.files import replacing
-from densedistill.distill.plan import Plan
+from densedistill.distill.lessons.plan import Plan
 from densedistill.tools.finished import FinishedArm, open_arm
 
 PACKAGES = ("onnx", "onnxruntime", "onnxscript")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from densedistill.distill.config import Resolved
+from densedistill.distill.configuration.config import Resolved
 from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.errors import RequestError, unknown_name
 from densedistill.distill.files import read_json

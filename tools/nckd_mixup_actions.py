@@ -16,9 +16,9 @@ from rich.table import Table
 from torch import Tensor
 
 from densedistill.distill.errors import RequestError
+from densedistill.distill.machine.runtime import resolve_device
 from densedistill.distill.mixup_gradients import LossSpread, MixupSpread, Spread, measure_mixup
 from densedistill.distill.mixup_moments import variance_factor
-from densedistill.distill.runtime import resolve_device
 from densedistill.tools.finished import FinishedArm, open_arm
 
 _BATCH = 256

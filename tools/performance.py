@@ -54,7 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _measure(options: argparse.Namespace) -> int:
     from densedistill.distill.errors import RequestError, unknown_name
-    from densedistill.distill.runtime import resolve_device
+    from densedistill.distill.machine.runtime import resolve_device
 
     known = (*BENCHMARKS, "chain")
     wanted = known if options.only is None else tuple(options.only.split(","))

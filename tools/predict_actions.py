@@ -13,10 +13,10 @@ from torch import Tensor
 from densedistill.backbones import NetworkError
 from densedistill.datasets.base import DataError
 from densedistill.datasets.pixels import read_upright
-from densedistill.distill.application import Outcome
 from densedistill.distill.errors import RequestError, RunFailedError
-from densedistill.distill.runtime import resolve_device
-from densedistill.distill.test_time import Views
+from densedistill.distill.machine.runtime import resolve_device
+from densedistill.distill.prediction.application import Outcome
+from densedistill.distill.prediction.views import Views
 from densedistill.tools.finished import FinishedArm, kind_of_views, open_arm
 from densedistill.tools.messages import bar, say
 from densedistill.tools.predict_inputs import Input, find_inputs, listed, refuse_shared_pictures

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from densedistill.datasets.pixels import to_planes
-from densedistill.distill.application import Outcome
-from densedistill.distill.bounded import Bounded, pixels_of_tile
 from densedistill.distill.errors import RequestError
+from densedistill.distill.prediction.application import Outcome
+from densedistill.distill.prediction.bounded import Bounded, pixels_of_tile
+from densedistill.distill.prediction.tiling import Network
+from densedistill.distill.prediction.views import Views, averaged
 from densedistill.distill.spec import TaskSpec
-from densedistill.distill.test_time import Views, averaged
-from densedistill.distill.tiling import Network
 from densedistill.tools.finished import FinishedArm
 
 

@@ -11,9 +11,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from densedistill.distill.application import Outcome, as_bytes
 from densedistill.distill.errors import RunFailedError
 from densedistill.distill.files import replacing, write_text
+from densedistill.distill.prediction.application import Outcome, as_bytes
 from densedistill.tools.predict_inputs import Input
 
 TABLE = "predictions.csv"

@@ -13,13 +13,13 @@ from typing import Any, Literal
 from densedistill import backbones
 from densedistill.distill.arm_names import arm_name
 from densedistill.distill.chain import Chain
-from densedistill.distill.config import Request, resolve
+from densedistill.distill.configuration.config import Request, resolve
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import read_json, write_json
-from densedistill.distill.guard import naming_failures
+from densedistill.distill.machine.guard import naming_failures
+from densedistill.distill.machine.runtime import start_runtime
 from densedistill.distill.progress import RichLog
 from densedistill.distill.run_dir import RunDir
-from densedistill.distill.runtime import start_runtime
 from densedistill.tasks import get
 from densedistill.tasks.parts import load_parts
 from densedistill.tools.benchmark_data import synthetic

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from densedistill.distill import wording
 from densedistill.distill.arm_names import arm_name
-from densedistill.distill.config import Resolved, resolve
+from densedistill.distill.configuration.config import Resolved, resolve
 from densedistill.distill.dry_run import TrialChain
 from densedistill.distill.study.plan import StudyPlan
 from densedistill.tasks.data_memo import DataMemo

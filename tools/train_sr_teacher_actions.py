@@ -14,12 +14,12 @@ from rich.table import Table
 from safetensors.torch import save_file
 from torch import nn
 
-from densedistill.distill.config import parse_setting
+from densedistill.distill.configuration.config import parse_setting
 from densedistill.distill.errors import InterruptedRunError, RequestError
 from densedistill.distill.evaluation import evaluate
 from densedistill.distill.files import replacing
+from densedistill.distill.machine.runtime import is_first_process, resolve_device
 from densedistill.distill.run_dir import RunDir
-from densedistill.distill.runtime import is_first_process, resolve_device
 from densedistill.tasks import run
 from densedistill.tools.finished import FinishedArm, open_arm
 

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 
 import numba
 
-from densedistill.distill.cache_folder import cache_folder
+from densedistill.distill.machine.cache_folder import cache_folder
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

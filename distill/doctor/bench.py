@@ -13,13 +13,13 @@ from torch import Tensor, nn
 
 from densedistill.distill.arm import Arm
 from densedistill.distill.assembly import Assembler
+from densedistill.distill.lessons.training import ArmTraining
+from densedistill.distill.machine.runtime import Runtime
 from densedistill.distill.outputs import Batch, Prediction, StepOutputs
 from densedistill.distill.probe import sample_batch
 from densedistill.distill.progress import SilentLog
 from densedistill.distill.run_dir import ArmDir
-from densedistill.distill.runtime import Runtime
 from densedistill.distill.surroundings import Surroundings
-from densedistill.distill.training import ArmTraining
 
 BENCH_IMAGES = 16
 """Most images of the batch: enough for statistics of a batch, few enough to be cheap."""

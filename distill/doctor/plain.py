@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from densedistill.distill.arm import Arm
 from densedistill.distill.assembly import Assembler
-from densedistill.distill.batch_norm import freeze_statistics
-from densedistill.distill.config import Resolved
+from densedistill.distill.configuration.config import Resolved
 from densedistill.distill.doctor.bench import BENCH_IMAGES, TRIES, gradients, on_bench, snapshot
 from densedistill.distill.doctor.finding import Finding
+from densedistill.distill.lessons.batch_norm import freeze_statistics
+from densedistill.distill.machine.runtime import Runtime
 from densedistill.distill.objective import LossTerm, without_teacher
 from densedistill.distill.outputs import Batch, Prediction, StepOutputs
-from densedistill.distill.runtime import Runtime
 from densedistill.distill.seeds import derive
 
 TOLERANCE = {"fp32": 0.02, "bf16": 0.15, "fp16": 0.15}

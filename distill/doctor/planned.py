@@ -12,10 +12,10 @@ from densedistill.distill.assembly import Assembler
 from densedistill.distill.doctor.bench import on_bench
 from densedistill.distill.doctor.finding import Finding, Status
 from densedistill.distill.dry_run import Trial
-from densedistill.distill.memory import PROBE_IMAGES
-from densedistill.distill.plan import steps_per_epoch
+from densedistill.distill.lessons.plan import steps_per_epoch
+from densedistill.distill.machine.memory import PROBE_IMAGES
+from densedistill.distill.machine.runtime import synchronise
 from densedistill.distill.probe import sample_batch
-from densedistill.distill.runtime import synchronise
 
 TIMED_PIXELS = 100_000
 """About as many pixels of input are timed: of small images a whole batch, since few only tell what any step costs."""

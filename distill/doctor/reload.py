@@ -11,13 +11,13 @@ from torch import nn
 from densedistill.distill.arm import Arm
 from densedistill.distill.doctor.finding import Finding
 from densedistill.distill.errors import RequestError
+from densedistill.distill.features.taps import evaluating
 from densedistill.distill.files import write_json
+from densedistill.distill.machine.runtime import place
 from densedistill.distill.networks import NetworkSource
 from densedistill.distill.outputs import Batch
 from densedistill.distill.run_dir import ArmDir
-from densedistill.distill.runtime import place
 from densedistill.distill.student import rebuild
-from densedistill.distill.taps import evaluating
 from densedistill.distill.tensors import save_weights
 
 CHECK = "student alone reloads"

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from densedistill.distill.arm import Arm
 from densedistill.distill.doctor.bench import TRIES, Bench, changed, gradients, snapshot
 from densedistill.distill.doctor.finding import Finding
+from densedistill.distill.machine.runtime import Runtime
 from densedistill.distill.outputs import Prediction, StepOutputs
-from densedistill.distill.runtime import Runtime
 
 OUT_OF_SCALE = 100.0
 """How many times the gradient of all other terms together one term's may be, or they its."""

@@ -16,7 +16,7 @@ from densedistill.distill.doctor.limits import Limits
 from densedistill.distill.doctor.sample import BATCH, HeldImages
 from densedistill.distill.evaluation import Evaluation, evaluate
 from densedistill.distill.gains import lead
-from densedistill.distill.runtime import synchronise
+from densedistill.distill.machine.runtime import synchronise
 from densedistill.distill.spec import TaskSpec, no_benchmark
 
 PASSES = 5

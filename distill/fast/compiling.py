@@ -13,9 +13,9 @@ from typing import Literal
 import torch
 from torch import nn
 
-from densedistill.distill.cache_folder import cache_folder
 from densedistill.distill.files import read_json, write_json
-from densedistill.distill.runtime import processor_name
+from densedistill.distill.machine.cache_folder import cache_folder
+from densedistill.distill.machine.runtime import processor_name
 
 SCHEMA = 1
 MOST_RECORDS = 500

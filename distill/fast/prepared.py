@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from densedistill.distill.errors import first_line
 from densedistill.distill.fast.agreement import deviations, excess
 from densedistill.distill.fast.recompilation import allow_networks
+from densedistill.distill.features.taps import Tapped
 from densedistill.distill.outputs import Prediction
-from densedistill.distill.taps import Tapped
 
 Part = Literal["fold_batch_norm", "half_teacher", "channels_last"]
 Answer = tuple[Tensor, dict[str, Tensor]]

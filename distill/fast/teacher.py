@@ -15,8 +15,8 @@ from densedistill.distill.errors import first_line
 from densedistill.distill.fast.agreement import deviations, excess
 from densedistill.distill.fast.folding import fold_batch_norms
 from densedistill.distill.fast.prepared import Part, PreparedTeacher, Reference, half_precision
+from densedistill.distill.features.taps import Tapped
 from densedistill.distill.outputs import Prediction
-from densedistill.distill.taps import Tapped
 
 CHECKED_IMAGES = 16
 """Images of the example on which the check runs: a plain float32 forward of a whole batch would be felt."""

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, distributed, nn
 
-from densedistill.distill.collective import joined
 from densedistill.distill.errors import RequestError
 from densedistill.distill.losses.alignment import seeded
 from densedistill.distill.losses.checks import (
@@ -23,6 +22,7 @@ from densedistill.distill.losses.checks import (
 from densedistill.distill.losses.negatives import Negatives
 from densedistill.distill.losses.precision import widened, without_autocast
 from densedistill.distill.losses.vectors import pooled, unit
+from densedistill.distill.machine.collective import joined
 
 
 def nce_loss(log_positive: Tensor, log_negatives: Tensor, images: int) -> Tensor:

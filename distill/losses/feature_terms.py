@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.features import Feature
+from densedistill.distill.features.sources import Feature
 from densedistill.distill.losses.feature_heads import LogitHead
 from densedistill.distill.losses.logit_terms import OnLogits
 from densedistill.distill.losses.terms import TermFunction

@@ -8,7 +8,7 @@ from pathlib import PurePath
 
 import yaml
 
-from densedistill.distill.immaterial import IMMATERIAL, among
+from densedistill.distill.configuration.immaterial import IMMATERIAL, among
 from densedistill.distill.report.values import fields
 
 _OF_THE_RUN = (

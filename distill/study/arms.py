@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from densedistill.distill.arm_names import ArmName
+from densedistill.distill.configuration.immaterial import among
 from densedistill.distill.errors import RequestError
-from densedistill.distill.immaterial import among
 from densedistill.distill.study.definition import ArmDefinition, Search, StudyDefinition
 from densedistill.distill.study.layers import merged
 

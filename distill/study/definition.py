@@ -11,10 +11,10 @@ import yaml
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from densedistill.distill.arm_names import ArmName, Kind
+from densedistill.distill.configuration.recipe import FROZEN
+from densedistill.distill.configuration.validation import validated
 from densedistill.distill.errors import RequestError
-from densedistill.distill.recipe import FROZEN
 from densedistill.distill.run_dir import read_config_file
-from densedistill.distill.validation import validated
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 """Names of studies, arms and conditions are names of folders too."""

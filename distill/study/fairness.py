@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from densedistill.distill.config import Difference, Resolved, differences
-from densedistill.distill.immaterial import IMMATERIAL, among
+from densedistill.distill.configuration.config import Difference, Resolved, differences
+from densedistill.distill.configuration.immaterial import IMMATERIAL, among
 from densedistill.distill.study.arms import StudyArm, axes_of
 from densedistill.distill.study.layers import FLAGS, REPLACED
 from densedistill.distill.study.plan import StudyPlan

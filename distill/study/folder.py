@@ -8,7 +8,7 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
-from densedistill.distill.config import differences
+from densedistill.distill.configuration.config import differences
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import is_temporary, write_text
 from densedistill.distill.run_dir import RunDir, read_config_file

@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from densedistill.distill.config import Request, RunConfig
+from densedistill.distill.configuration.config import Request, RunConfig
+from densedistill.distill.configuration.immaterial import among
 from densedistill.distill.errors import RequestError
-from densedistill.distill.immaterial import among
 from densedistill.distill.spec import TaskSpec
 
 FLAGS = {

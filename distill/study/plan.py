@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from densedistill.distill.arm_names import ArmName
-from densedistill.distill.config import Resolved, resolve
+from densedistill.distill.configuration.config import Resolved, resolve
+from densedistill.distill.configuration.immaterial import HOW_DATA_ARE_READ, among
 from densedistill.distill.errors import RequestError
-from densedistill.distill.immaterial import HOW_DATA_ARE_READ, among
 from densedistill.distill.spec import TaskSpec
 from densedistill.distill.study.arms import StudyArm, study_arms
 from densedistill.distill.study.contrasts import StudyContrast, contrasts_of

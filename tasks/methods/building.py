@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.features import Feature, Features, Role
+from densedistill.distill.features.sources import Feature, Features, Role
 from densedistill.distill.losses import TermFunction, WarmedUp
 from densedistill.distill.losses.checks import ONE_CHANNEL, check_images, check_logits
 from densedistill.distill.losses.feature_terms import Pair

@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 
-from densedistill.distill.classifier import classifier_of
 from densedistill.distill.errors import RequestError
+from densedistill.distill.features.classifier import classifier_of
 from densedistill.distill.losses import LogitHead, OnHeads, OnLogits, ofa_loss
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.spec import Method, Needs, TermContext

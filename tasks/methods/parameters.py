@@ -6,10 +6,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, Field
 
+from densedistill.distill.configuration.recipe import FROZEN
 from densedistill.distill.losses import HardLabels
 from densedistill.distill.losses.checks import check_fraction, check_temperature
 from densedistill.distill.objective import LossTerm
-from densedistill.distill.recipe import FROZEN
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 """0 leaves the term out."""

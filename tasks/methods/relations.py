@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from densedistill.distill.features import Role
+from densedistill.distill.features.sources import Role
 from densedistill.distill.losses import OnFeatures, pkt_loss, rkd_loss, similarity_loss
 from densedistill.distill.losses.vectors import pooled
 from densedistill.distill.objective import LossTerm

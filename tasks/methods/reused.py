@@ -8,14 +8,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from densedistill.distill.classifier import classifier_of
 from densedistill.distill.errors import RequestError
-from densedistill.distill.features import Feature
+from densedistill.distill.features.classifier import classifier_of
+from densedistill.distill.features.sources import Feature
+from densedistill.distill.features.taps import Tapped
 from densedistill.distill.losses import OnFeatures, aligned, as_map, simkd_loss
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.reuse import PROJECTED, Adaptation, ReusedHead, answers_linearly
 from densedistill.distill.spec import Method, Needs, TermContext
-from densedistill.distill.taps import Tapped
 from densedistill.distill.teacher import teacher_input
 from densedistill.tasks.methods.building import own_terms, pairs
 from densedistill.tasks.methods.parameters import Weight, Weighted

@@ -7,10 +7,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field
 
+from densedistill.distill.configuration.recipe import FROZEN
 from densedistill.distill.losses import MaskLoss, PixelLabels, TermFunction
 from densedistill.distill.losses.maps_affinity import MOST_NODES
 from densedistill.distill.objective import LossTerm
-from densedistill.distill.recipe import FROZEN
 from densedistill.tasks.methods.parameters import Positive, Share, Weight
 
 

@@ -13,9 +13,9 @@ from torch import nn
 
 from densedistill.distill.arm import ArmPlan, plan_arms
 from densedistill.distill.chain import Chain
+from densedistill.distill.lessons.step import DistillationStep
 from densedistill.distill.objective import Objective
 from densedistill.distill.probe import sample_batch
-from densedistill.distill.step import DistillationStep
 from densedistill.distill.teacher import Teacher
 from densedistill.distill.tensors import load_tensors
 
@@ -113,7 +113,7 @@ def test_teacher_only_answers(tiny: ModuleType, tmp_path: Path, monkeypatch: pyt
 
 def test_checkpoints_hold_no_teacher(tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     states: list[dict[str, Any]] = []
-    monkeypatch.setattr("densedistill.distill.checkpoint.save_state", lambda _path, state: states.append(state))
+    monkeypatch.setattr("densedistill.distill.lessons.checkpoint.save_state", lambda _path, state: states.append(state))
     chain = tiny.tiny_chain(tiny.tiny_spec("sr"), tmp_path)
     chain.run()
     student = {f"student.{key}" for key in tiny.TinyNet("sr").state_dict()}

@@ -16,14 +16,14 @@ import pytest
 import torch
 
 from densedistill.distill.arm import Arm
-from densedistill.distill.config import Request, resolve
+from densedistill.distill.configuration.config import Request, resolve
 from densedistill.distill.errors import InterruptedRunError, RequestError
-from densedistill.distill.lesson import Lesson
-from densedistill.distill.micro_batches import pieces, smallest_piece
+from densedistill.distill.lessons.lesson import Lesson
+from densedistill.distill.lessons.micro_batches import pieces, smallest_piece
+from densedistill.distill.lessons.training import ArmTraining
 from densedistill.distill.outputs import Prediction, StepOutputs
 from densedistill.distill.probe import estimate_memory
 from densedistill.distill.tensors import load_state, load_tensors
-from densedistill.distill.training import ArmTraining
 from densedistill.tasks.methods import classification_methods
 
 METHODS = classification_methods()

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 
+from densedistill.distill.configuration.recipe import Recipe
+from densedistill.distill.configuration.validation import validated
 from densedistill.distill.errors import RequestError
-from densedistill.distill.recipe import Recipe
-from densedistill.distill.training import ArmTraining
-from densedistill.distill.validation import validated
+from densedistill.distill.lessons.training import ArmTraining
 
 CLIP = 0.01
 

@@ -18,10 +18,10 @@ import torch
 from densedistill.distill.boundaries import BoundaryBenchmark
 from densedistill.distill.errors import InterruptedRunError, RunFailedError
 from densedistill.distill.files import read_json
-from densedistill.distill.guard import naming_failures
-from densedistill.distill.signals import StopSignal
+from densedistill.distill.lessons.training import ArmTraining
+from densedistill.distill.machine.guard import naming_failures
+from densedistill.distill.machine.signals import StopSignal
 from densedistill.distill.spec import TaskSpec
-from densedistill.distill.training import ArmTraining
 
 DRIVER = Path(__file__).with_name("tiny_drive.py")
 ARMS = ("gen_01", "gen_02", "gen_02_scratch")

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from densedistill.distill import chain as chain_module
-from densedistill.distill.speed import EXACT, Speed
-from densedistill.distill.training import ArmTraining
+from densedistill.distill.configuration.speed import EXACT, Speed
+from densedistill.distill.lessons.training import ArmTraining
 
 
 def _record(out: Path, arm: str = "gen_02") -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from torch import nn
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.features import NO_FEATURES, Feature, Features
+from densedistill.distill.features.sources import NO_FEATURES, Feature, Features
 from densedistill.distill.method_context import adapted, combined_terms, look, moved, own_terms, training_labels
 from densedistill.distill.objective import LossTerm, Objective
 from densedistill.distill.outputs import StepOutputs

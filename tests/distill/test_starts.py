@@ -12,7 +12,7 @@ import pytest
 
 from densedistill.distill.chain import Chain
 from densedistill.distill.errors import InterruptedRunError
-from densedistill.distill.lesson import Lesson
+from densedistill.distill.lessons.lesson import Lesson
 
 PUBLISHED = "hub: imagenet"
 

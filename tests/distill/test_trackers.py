@@ -12,7 +12,7 @@ import pytest
 
 from densedistill.distill import trackers
 from densedistill.distill.errors import RequestError
-from densedistill.distill.runtime import start_runtime
+from densedistill.distill.machine.runtime import start_runtime
 from densedistill.distill.trackers import Trackers
 
 

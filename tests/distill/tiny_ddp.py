@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, distributed
 
 from densedistill.distill import chain as chain_module
-from densedistill.distill import checkpoint
+from densedistill.distill.lessons import checkpoint
+from densedistill.distill.lessons.training import ArmTraining
 from densedistill.distill.run_dir import RunDir
-from densedistill.distill.training import ArmTraining
 
 ONE_STEP = {
     "recipe.optimizer": "sgd",

@@ -23,7 +23,7 @@ from typing import Any
 import tiny_task
 import torch
 
-from densedistill.distill import checkpoint, training
+from densedistill.distill.lessons import checkpoint, training
 from densedistill.distill.run_dir import RunDir
 
 SETTINGS = {

@@ -19,15 +19,15 @@ from densedistill.backbones.spec import Built
 from densedistill.datasets.base import TaskData
 from densedistill.datasets.views import uniform
 from densedistill.distill.chain import Chain
-from densedistill.distill.config import Request, Resolved, resolve
+from densedistill.distill.configuration.config import Request, Resolved, resolve
+from densedistill.distill.configuration.recipe import FROZEN, Recipe
 from densedistill.distill.data import BatchPlan
+from densedistill.distill.machine.runtime import Precision, start_runtime
 from densedistill.distill.outputs import Batch
 from densedistill.distill.probe import PROBE_SEED
 from densedistill.distill.progress import RunLog, SilentLog
-from densedistill.distill.recipe import FROZEN, Recipe
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.run_parts import RunParts
-from densedistill.distill.runtime import Precision, start_runtime
 from densedistill.distill.spec import NetworkSpec, Preset, TaskSpec, no_benchmark
 from densedistill.tasks import get
 

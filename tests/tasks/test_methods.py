@@ -16,16 +16,16 @@ from pydantic import ValidationError
 from torch import nn
 
 from densedistill.backbones import create
-from densedistill.distill.config import Request, resolve
+from densedistill.distill.configuration.config import Request, resolve
 from densedistill.distill.errors import RequestError
-from densedistill.distill.features import Role
+from densedistill.distill.features.sources import Role
+from densedistill.distill.features.taps import Tapped
 from densedistill.distill.losses import dkd_loss, kd_loss, standardise
 from densedistill.distill.method_context import combined_terms, look, own_terms
 from densedistill.distill.objective import LossTerm, Objective, without_teacher
 from densedistill.distill.outputs import Batch, Prediction, StepOutputs
 from densedistill.distill.reuse import Adaptation
 from densedistill.distill.spec import AnyMethod, OwnContext, TermContext
-from densedistill.distill.taps import Tapped
 from densedistill.tasks import get
 from densedistill.tasks.methods import classification_methods
 

@@ -15,13 +15,13 @@ from torch import Tensor, nn
 
 from densedistill.backbones import create
 from densedistill.distill.errors import RequestError
-from densedistill.distill.features import Role
+from densedistill.distill.features.sources import Role
+from densedistill.distill.features.taps import Tapped
 from densedistill.distill.losses import bernoulli_kl, boundary_weight, label_boundaries, pixel_kl
 from densedistill.distill.method_context import combined_terms, look, own_terms
 from densedistill.distill.objective import LossTerm, Objective, without_teacher
 from densedistill.distill.outputs import StepOutputs
 from densedistill.distill.spec import AnyMethod, OwnContext, TermContext
-from densedistill.distill.taps import Tapped
 from densedistill.tasks.methods_dense import edge_methods, segmentation_methods
 
 EDGES, SEGMENTATION = edge_methods(), segmentation_methods()

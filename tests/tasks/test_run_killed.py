@@ -23,7 +23,7 @@ WORDS = (
 ARMS = ("gen_01", "gen_02", "gen_02_scratch")
 DRIVER = """
 import sys
-from densedistill.distill import checkpoint
+from densedistill.distill.lessons import checkpoint
 from densedistill.tools.distill import main
 
 checkpoint.SAVE_AFTER_SECONDS, checkpoint.SAVE_COST_BOUND = 0.5, 0.5

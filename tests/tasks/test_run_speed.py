@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from densedistill.distill.speed import EXACT
+from densedistill.distill.configuration.speed import EXACT
 from densedistill.tools.distill import main
 
 SMALL = (

@@ -12,9 +12,9 @@ from typing import Any, Literal
 import pytest
 from pydantic import BaseModel
 
+from densedistill.distill.configuration.recipe import FROZEN
 from densedistill.distill.errors import RequestError
-from densedistill.distill.recipe import FROZEN
-from densedistill.distill.training import ArmTraining
+from densedistill.distill.lessons.training import ArmTraining
 from densedistill.tasks import run
 from densedistill.tools.distill import main
 

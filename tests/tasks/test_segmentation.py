@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from densedistill.datasets.base import TaskData
 from densedistill.datasets.segmentation import SegmentationData, load_segmentation
-from densedistill.distill.application import class_colours
 from densedistill.distill.evaluation import evaluate
+from densedistill.distill.prediction.application import class_colours
 from densedistill.tasks import get
 from densedistill.tasks.segmentation import UNLABELLED, network_arguments, prediction_cell, shares, truth_cell
 

@@ -14,11 +14,11 @@ from torch import nn
 from densedistill.backbones import NetworkError, create
 from densedistill.datasets.super_resolution import SuperResolutionData
 from densedistill.distill.errors import RequestError
+from densedistill.distill.features.taps import Tapped
 from densedistill.distill.method_context import combined_terms, look, own_terms
 from densedistill.distill.objective import LossTerm, Objective, without_teacher
 from densedistill.distill.outputs import StepOutputs
 from densedistill.distill.spec import AnyMethod, OwnContext, TermContext
-from densedistill.distill.taps import Tapped
 from densedistill.tasks import get
 from densedistill.tasks.sr_methods import METHODS, Contrast
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from densedistill import backbones
-from densedistill.distill.config import Request, Resolved, differences, resolve
+from densedistill.distill.configuration.config import Request, Resolved, differences, resolve
 from densedistill.distill.result import published
 from densedistill.tasks import get
 from densedistill.tasks.peers import peers

@@ -8,8 +8,8 @@ from contextlib import closing
 
 import pytest
 
-from densedistill.distill import checkpoint
 from densedistill.distill.errors import RequestError
+from densedistill.distill.lessons import checkpoint
 from densedistill.distill.outputs import Batch, Prediction
 from densedistill.distill.teacher import Teacher
 from densedistill.tools.benchmark_engine import EngineRow, Gate, endless, ours, ours_cached, student

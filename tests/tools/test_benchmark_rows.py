@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from densedistill.datasets.dense import DenseTrain
 from densedistill.datasets.memory import MemoryTrainSet
 from densedistill.distill.errors import RequestError
+from densedistill.distill.lessons.step import DistillationStep
 from densedistill.distill.objective import Objective
 from densedistill.distill.outputs import Prediction
-from densedistill.distill.step import DistillationStep
 from densedistill.tools import benchmark_plain
 from densedistill.tools.benchmark_floor import FloorRow, faster
 from densedistill.tools.benchmark_plain import DenseSamples, PlainRow, SingleViews, plain_samples

@@ -81,7 +81,7 @@ def test_on_a_gpu_the_int8_teacher_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = "resnet101-mobilenetv2-64-int8"
-    monkeypatch.setattr("densedistill.distill.runtime.resolve_device", lambda _name: torch.device("cuda"))
+    monkeypatch.setattr("densedistill.distill.machine.runtime.resolve_device", lambda _name: torch.device("cuda"))
     monkeypatch.setattr(performance.subprocess, "run", lambda *_words, **_options: pytest.fail("measured"))
     assert main(["--out", str(tmp_path), "--only", name]) == 0
     seen = capsys.readouterr()

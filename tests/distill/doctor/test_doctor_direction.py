@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from densedistill.distill.doctor.direction import direction
-from densedistill.distill.features import NO_FEATURES
+from densedistill.distill.features.sources import NO_FEATURES
 from densedistill.distill.method_context import combined_terms
 from densedistill.distill.objective import LossTerm
 from densedistill.distill.outputs import Prediction, StepOutputs

@@ -18,6 +18,7 @@ from densedistill.distill.doctor.chain import DoctorChain
 from densedistill.distill.doctor.examination import check_arm, check_teachers, examine
 from densedistill.distill.doctor.finding import Finding
 from densedistill.distill.doctor.limits import Limits
+from densedistill.distill.lessons.training import ArmTraining
 from densedistill.distill.losses import kd_loss
 from densedistill.distill.metrics.accuracy import Accuracy
 from densedistill.distill.objective import LossTerm
@@ -25,7 +26,6 @@ from densedistill.distill.outputs import StepOutputs
 from densedistill.distill.spec import MetricSpec, TaskSpec
 from densedistill.distill.teacher import Teacher
 from densedistill.distill.tensors import load_tensors, save_tensors
-from densedistill.distill.training import ArmTraining
 from densedistill.tasks import get
 
 Patients = Callable[..., DoctorChain]
@@ -249,7 +249,7 @@ def test_a_projector_that_no_module_owns(
 def test_a_projector_left_out_of_the_optimiser(
     tiny: ModuleType, patient: Patients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from densedistill.distill import training
+    from densedistill.distill.lessons import training
 
     make = training.make_optimizer
 

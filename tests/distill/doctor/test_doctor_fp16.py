@@ -13,7 +13,7 @@ import torch
 from densedistill.distill.doctor.bench import Bench, gradients, on_bench
 from densedistill.distill.doctor.chain import DoctorChain
 from densedistill.distill.doctor.steps import check_projectors
-from densedistill.distill.runtime import Runtime
+from densedistill.distill.machine.runtime import Runtime
 
 Patients = Callable[..., DoctorChain]
 

@@ -15,7 +15,7 @@ from densedistill.distill.doctor.finding import Status
 from densedistill.distill.doctor.limits import Limits
 from densedistill.distill.doctor.planned import check_memory, check_time, planned_images, seconds_per_image
 from densedistill.distill.dry_run import Trial
-from densedistill.distill.training import ArmTraining
+from densedistill.distill.lessons.training import ArmTraining
 
 Patients = Callable[..., DoctorChain]
 

@@ -17,7 +17,7 @@ from densedistill.distill.errors import RequestError
 from densedistill.distill.fast.agreement import deviation, excess
 from densedistill.distill.fast.prepared import PreparedTeacher
 from densedistill.distill.fast.teacher import FLOAT32_TOLERANCE, TeacherOptions, prepare_teacher
-from densedistill.distill.taps import Tapped
+from densedistill.distill.features.taps import Tapped
 
 CPU = torch.device("cpu")
 EVERYTHING = TeacherOptions()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.features import Feature
+from densedistill.distill.features.sources import Feature
 from densedistill.distill.losses import (
     FeatureMatching,
     LearnedTemperature,

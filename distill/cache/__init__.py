@@ -1,0 +1,1 @@
+"""The teacher cache: what it holds, its files, and answers read from it."""

@@ -1,0 +1,1 @@
+"""Lessons: how arms are taught, step by step, and go on after an interruption."""

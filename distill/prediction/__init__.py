@@ -1,0 +1,1 @@
+"""Applying a network to images of any size: views, tiles, bounded memory."""

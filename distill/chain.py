@@ -24,6 +24,7 @@ from densedistill.distill.machine.collective import from_main
 from densedistill.distill.machine.memory import peak_megabytes, reset_peak
 from densedistill.distill.machine.signals import StopSignal
 from densedistill.distill.networks import Pretrained
+from densedistill.distill.record import Course, Measured, record_of
 from densedistill.distill.result import make_result
 from densedistill.distill.run_parts import RunParts
 from densedistill.distill.scoring import Scoring
@@ -32,15 +33,6 @@ from densedistill.distill.surroundings import Surroundings
 from densedistill.distill.teacher import Teacher
 from densedistill.distill.tensors import save_weights
 from densedistill.distill.transfer import read_earlier, require_same_data
-
-
-def figures(done: Counters) -> dict[str, Any]:
-    """What an arm's record says of its training's length and speed."""
-    return {
-        "epochs": done.epoch,
-        "seconds": round(done.seconds, 3),
-        "images_per_second": round(done.images / done.seconds, 3) if done.seconds else 0.0,
-    }
 
 
 class Chain(CachingAssembler):
@@ -126,19 +118,19 @@ class Chain(CachingAssembler):
         reset_peak(self.runtime.device)
         teacher = None if plans[0].teacher is None else self.teacher(plans[0].teacher)
         assembled = [self.assemble(plan, teacher) for plan in plans]
-        counters = [figures(Counters()) for _ in plans]
+        counters = [Counters() for _ in plans]
         notes = [list(one.notes) for one in assembled]
         notices: list[list[dict[str, Any]]] = [[] for _ in plans]
         if teacher is not None:
             self.prepare(teacher, assembled[0].arm.recipe.batch_size, lambda text: self._note(notes, text))
         if assembled[0].trained:
             trainings = self._train([one.arm for one in assembled], notes, probed)
-            counters = [figures(training.counters) for training in trainings]
+            counters = [training.counters for training in trainings]
             notices = [training.supervision.watch.notices for training in trainings]
         for one, done, said, seen in zip(assembled, counters, notes, notices, strict=True):
             self.placed(one.arm.network)
             if self.runtime.is_main:
-                self._finish_arm(one, one.arm.network, done, said, seen)
+                self._finish_arm(one, Course(counters=done, notes=said, notices=seen))
 
     def _note(self, notes: Sequence[list[str]], text: str) -> None:
         """Say something of all arms of a lesson, and record it with each."""
@@ -203,57 +195,35 @@ class Chain(CachingAssembler):
         chosen: int | None = choices["micro_batch"]
         return chosen
 
-    def _finish_arm(
-        self,
-        assembled: Assembled,
-        network: nn.Module,
-        counters: Mapping[str, Any],
-        notes: Sequence[str],
-        notices: Sequence[Mapping[str, Any]],
-    ) -> None:
+    def _finish_arm(self, assembled: Assembled, course: Course) -> None:
         """Score the selected weights once on every test set, and write weights and record."""
-        plan, folder = assembled.arm.plan, self.run_dir.arm(assembled.arm.plan.name)
-        main = self.resolved.spec.metric.name
-        data, batch_size = self.data_for(plan), assembled.arm.recipe.batch_size
+        plan, network, batch_size = assembled.arm.plan, assembled.arm.network, assembled.arm.recipe.batch_size
+        folder, data, main = self.run_dir.arm(plan.name), self.data_for(plan), self.resolved.spec.metric.name
         scores = self.scoring.score(network, data, batch_size)
-        val, tests = scores.val, scores.tests
         save_weights(folder.weights, network)
-        record = {
-            "arm": plan.name,
-            "generation": plan.generation,
-            "role": plan.role,
-            "variant": plan.variant,
-            "teacher": plan.teacher,
-            "network": assembled.arm.spec.name,
-            "arguments": self.arguments_of(plan),
-            "taps": list(assembled.arm.spec.taps),
-            "adapter": assembled.arm.adapter,
-            "builder": self.networks_module,
-            "input_mean": list(data.input_mean),
-            "input_std": list(data.input_std),
-            "classes": list(data.classes),
-            "recipe": assembled.arm.recipe.model_dump(mode="json"),
-            "params": sum(value.numel() for value in network.parameters()),
-            "init": assembled.init,
-            "val": val[main],
-            "val_metrics": val,
-            "test": next(iter(tests.values()))[main] if tests else None,
-            "tests": tests,
-            "fidelity": self.scoring.fidelity(plan, scores, batch_size),
-            "speed": {"teacher": None if assembled.arm.teacher is None else assembled.arm.teacher.path()},
-            **counters,
-            "peak_memory_mb": round(peak_megabytes(self.runtime.device), 1),
-            "latency_ms": round(self.scoring.latency_ms(network, data), 3),
-            "notes": list(notes),
-            "notices": list(notices),
-            "environment": self.runtime.environment(),
-        }
+        measured = Measured(
+            scores=scores,
+            fidelity=self.scoring.fidelity(plan, scores, batch_size),
+            peak_megabytes=peak_megabytes(self.runtime.device),
+            latency_ms=self.scoring.latency_ms(network, data),
+        )
+        record = record_of(
+            assembled,
+            course,
+            measured,
+            metric=main,
+            data=data,
+            arguments=self.arguments_of(plan),
+            builder=self.networks_module,
+            environment=self.runtime.environment(),
+        )
         write_json(folder.record_file, record)
         for state in folder.state.glob("*"):
             state.unlink()
         if folder.state.is_dir():
             folder.state.rmdir()
-        reached = ", ".join(f"{figures[main]:.4g} on {name}" for name, figures in {"val": val, **tests}.items())
+        sets = {"val": scores.val, **scores.tests}
+        reached = ", ".join(f"{figures[main]:.4g} on {name}" for name, figures in sets.items())
         self.log.arm_finished(plan.name, f"{main} {reached}")
 
     def _score_baselines(self) -> None:

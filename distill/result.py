@@ -17,29 +17,10 @@ from densedistill.distill.data import TaskData
 from densedistill.distill.fidelity import compared_fidelity
 from densedistill.distill.gains import gap_closed, retention
 from densedistill.distill.lessons.watching import worse_teacher
+from densedistill.distill.record import COPIED
 from densedistill.distill.run_dir import SCHEMA
 from densedistill.distill.spec import MetricSpec, Reference
 from densedistill.distill.transfer import Records, transfer
-
-COPIED = (
-    "arm",
-    "generation",
-    "role",
-    "teacher",
-    "network",
-    "params",
-    "init",
-    "val",
-    "test",
-    "tests",
-    "fidelity",
-    "epochs",
-    "seconds",
-    "images_per_second",
-    "peak_memory_mb",
-    "latency_ms",
-    "notes",
-)
 
 
 def compare(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -19,6 +20,18 @@ _TORCH_SUFFIXES = (".pth", ".pt", ".th", ".bin", ".ckpt", ".tar")
 _ENVELOPES = ("state_dict", "params_ema", "params", "model")
 _PARALLEL_PREFIX = "module."
 _NAMED_KEYS = 3
+_DAMAGED = (
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    struct.error,
+    AssertionError,
+    AttributeError,
+    TypeError,
+)
+"""What `torch.load` raises for bytes that are no file of its own, those of its format before 1.6 included."""
 _SIGN_OF_CODE = re.compile("unsupported (global|class)|torchscript", re.IGNORECASE)
 
 
@@ -94,7 +107,7 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 def _read_torch(path: Path) -> object:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except _DAMAGED as error:
         if _holds_code(error):
             raise NetworkError(
                 f"{path} holds pickled objects other than tensors, which could run code, and is refused; "
@@ -121,6 +134,12 @@ def _without_wrapping(path: Path, content: object) -> dict[str, Tensor]:
         content = content[envelope]
     if not isinstance(content, Mapping) or not content:
         raise NetworkError(f"{path} holds no named tensors; give a state dict.")
+    unnamed = [key for key in content if not isinstance(key, str)]
+    if unnamed:
+        raise NetworkError(
+            f"{path} holds tensors under other things than names ({', '.join(map(repr, unnamed[:_NAMED_KEYS]))}); give "
+            "a state dict."
+        )
     strangers = [str(key) for key, value in content.items() if not isinstance(value, Tensor)]
     if strangers:
         raise NetworkError(

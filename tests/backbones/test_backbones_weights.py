@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from densedistill.backbones import NetworkError, count_parameters, load_weights
+from densedistill.backbones.weights import read_state_dict
 
 
 def _network() -> nn.Module:
@@ -103,6 +105,24 @@ def test_a_truncated_file_is_named(tmp_path: Path, kind: str, kept: float) -> No
         load_weights(network, path)
     assert "\n" not in str(caught.value)
     _assert_holds(network, before)
+
+
+def test_a_file_of_the_old_format_is_named_wherever_it_ends_or_is_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "old.pth"
+    torch.save(_state(), path, _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    for place in range(0, min(len(content), 1200), 7):
+        for damaged in (content[:place], content[:place] + b"\xff\x00" + content[place + 2 :]):
+            path.write_bytes(damaged)
+            # Some damage shows in no tensor's name or shape; whatever does show is a NetworkError.
+            with contextlib.suppress(NetworkError):
+                read_state_dict(path)
+
+
+def test_tensors_without_names_are_refused(tmp_path: Path) -> None:
+    torch.save({0: torch.zeros(1)}, tmp_path / "numbers.pth")
+    with pytest.raises(NetworkError, match=r"under other things than names \(0\); give a state dict"):
+        read_state_dict(tmp_path / "numbers.pth")
 
 
 def test_missing_unknown_and_empty_files(tmp_path: Path) -> None:

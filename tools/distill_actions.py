@@ -16,6 +16,7 @@ from densedistill.distill import wording
 from densedistill.distill.configuration.config import RunConfig, parse_setting
 from densedistill.distill.dry_run import Trial, TrialChain
 from densedistill.distill.errors import InterruptedRunError
+from densedistill.distill.machine.guard import naming_failures
 from densedistill.distill.machine.runtime import is_first_process
 from densedistill.distill.plugins import load_plugin
 from densedistill.distill.progress import RichLog
@@ -56,7 +57,7 @@ def print_config(options: argparse.Namespace) -> int:
 def try_arms(options: argparse.Namespace) -> tuple[RunConfig, str, list[Trial]]:
     """Build every arm and take two steps: the configuration, the precision they were computed in, and their figures."""
     resolved = request(options).resolve()
-    with RichLog() as log:
+    with naming_failures(None), RichLog() as log:
         chain = TrialChain(load_parts(resolved, log=log))
         return resolved.config, chain.runtime.precision, [chain.try_arm(plan) for plan in chain.plans]
 

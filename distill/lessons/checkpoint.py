@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from densedistill.distill.errors import RequestError, first_line
+from densedistill.distill.machine.guard import of_memory
 from densedistill.distill.tensors import load_state, save_state
 
 SAVE_AFTER_SECONDS = 30.0
@@ -49,17 +51,36 @@ class Checkpoint:
         self._interval = max(SAVE_AFTER_SECONDS, (self._saved_at - started) / SAVE_COST_BOUND)
 
     def restore(self) -> list[str]:
-        """Go on from the file, if there is one; returns how the environment differs from the one it was saved in."""
+        """Go on from the file, if there is one; returns how the environment differs from the one it was saved in.
+
+        Raises:
+            RequestError: the file is damaged, or is no state of this training.
+        """
         if not self.file.is_file():
             return []
-        state = load_state(self.file)
-        for name, part in self._parts.items():
-            # A state of an earlier version lacks what came later, which then begins anew.
-            if name in state:
-                part.load_state_dict(state[name])
-        before = state["environment"]
+        try:
+            before = self._take(load_state(self.file))
+        except OSError:
+            raise
+        except Exception as error:
+            # Of what is wrong in the bytes, PyTorch's reader and each part's own raise errors of many kinds.
+            if of_memory(error):
+                raise
+            raise RequestError(
+                f"'{self.file}' is damaged or of another run ({first_line(error)}): remove '{self.file.parent}' to "
+                "train this arm from its beginning."
+            ) from error
         return [
             f"{key} was {before.get(key)}, is {value}"
             for key, value in self._environment.items()
             if before.get(key) != value
         ]
+
+    def _take(self, state: Mapping[str, Any]) -> dict[str, object]:
+        """Put the parts' states back; returns the environment that they were saved in."""
+        before = dict(state["environment"])
+        for name, part in self._parts.items():
+            # A state of an earlier version lacks what came later, which then begins anew.
+            if name in state:
+                part.load_state_dict(state[name])
+        return before

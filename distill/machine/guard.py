@@ -11,29 +11,35 @@ import torch
 
 from densedistill.distill.errors import RunFailedError, first_line
 
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system calls a disk, or a user's share of it, that holds no more."""
+
+
+def of_memory(error: Exception) -> bool:
+    """Whether `error` says that memory ran out, the machine's or the accelerator's."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("allocate memory" in text or "out of memory" in text)
+
 
 @contextlib.contextmanager
 def naming_failures(folder: Path | None) -> Iterator[None]:
-    """Raise `RunFailedError` for a full disk and for memory that ran out; let everything else through."""
-    where = f" in {folder}" if folder is not None else ""
+    """Raise `RunFailedError` for a full disk and for memory that ran out; let everything else through.
+
+    `folder` is the run's; None: nothing is kept.
+    """
+    kept = f"; the last good state in {folder} is kept" if folder is not None else ""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in DISK_FULL:
             raise
-        raise RunFailedError(
-            f"the disk is full ({error.strerror}): free some space and add --resume; the last good state{where} is "
-            "kept."
-        ) from error
-    except (MemoryError, torch.OutOfMemoryError, RuntimeError) as error:
+        raise RunFailedError(f"the disk is full ({error.strerror}): free some space and add --resume{kept}.") from error
+    except (MemoryError, RuntimeError) as error:
         text = str(error)
-        if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError):
-            if "No space left on device" in text or "unexpected pos" in text or "write failed" in text:
-                raise RunFailedError(
-                    f"the disk is full: free some space and add --resume; the last good state{where} is kept."
-                ) from error
-            if "allocate memory" not in text and "out of memory" not in text:
-                raise
-        raise RunFailedError(
-            f"memory ran out ({first_line(error)}): give a smaller --batch-size; the last good state{where} is kept."
-        ) from error
+        if "No space left on device" in text or "unexpected pos" in text or "write failed" in text:
+            raise RunFailedError(f"the disk is full: free some space and add --resume{kept}.") from error
+        if not of_memory(error):
+            raise
+        raise RunFailedError(f"memory ran out ({first_line(error)}): give a smaller --batch-size{kept}.") from error

@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+Undecoded = Literal["surrogateescape", "backslashreplace"]
 
 
 @contextlib.contextmanager
@@ -24,15 +27,33 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def grant(path: Path) -> None:
+    """Give a file that another library made private the rights that every new file gets: those the umask leaves."""
+    plain = path.with_name(f"{path.name}.plain.tmp")
+    try:
+        plain.touch()
+        path.chmod(stat.S_IMODE(plain.stat().st_mode))
+    finally:
+        plain.unlink(missing_ok=True)
+
+
 def is_temporary(path: Path) -> bool:
     """Whether `path` is what a process that was killed while writing left behind."""
     return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write `text` atomically."""
+def write_text(path: Path, text: str, *, undecoded: Undecoded = "surrogateescape") -> None:
+    """Write `text` as UTF-8, atomically.
+
+    Args:
+        path: of the file.
+        text: of any characters.
+        undecoded: what becomes of bytes of a file's name that were no UTF-8, and came into `text` with it. A program
+            that opens the file again needs them as they were (`surrogateescape`, which makes them those bytes); people
+            need a document that is UTF-8 throughout (`backslashreplace`, which names them).
+    """
     with replacing(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", errors=undecoded)
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:

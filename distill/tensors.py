@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from densedistill.distill.files import replacing
+from densedistill.distill.files import grant, replacing
 
 
 def save_weights(path: Path, module: nn.Module) -> None:
@@ -18,10 +18,13 @@ def save_weights(path: Path, module: nn.Module) -> None:
     save_tensors(path, module.state_dict())
 
 
-def save_tensors(path: Path, state: Mapping[str, Tensor]) -> None:
+def save_tensors(path: Path, state: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors as safetensors, atomically. Views are copied: the format stores no shared memory."""
+    plain = {name: value.detach().cpu().contiguous().clone() for name, value in state.items()}
     with replacing(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous().clone() for name, value in state.items()}, temporary)
+        save_file(plain, temporary, metadata=None if metadata is None else dict(metadata))
+        # safetensors writes a private file first, which keeps its rights when it takes the name.
+        grant(temporary)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:

@@ -11,15 +11,14 @@ from typing import Any
 import torch
 from rich.console import Console
 from rich.table import Table
-from safetensors.torch import save_file
 from torch import nn
 
 from densedistill.distill.configuration.config import parse_setting
 from densedistill.distill.errors import InterruptedRunError, RequestError
 from densedistill.distill.evaluation import evaluate
-from densedistill.distill.files import replacing
 from densedistill.distill.machine.runtime import is_first_process, resolve_device
 from densedistill.distill.run_dir import RunDir
+from densedistill.distill.tensors import save_tensors
 from densedistill.tasks import run
 from densedistill.tools.finished import FinishedArm, open_arm
 
@@ -105,7 +104,7 @@ def _figures(arm: FinishedArm, network: nn.Module, device: torch.device) -> dict
 
 def _write(path: Path, network: nn.Module, arm: FinishedArm, figures: Mapping[str, Mapping[str, float]]) -> None:
     """The weights in half precision; what they are and what they reach stands in the file's metadata."""
-    state = {name: value.detach().cpu().half().contiguous() for name, value in network.state_dict().items()}
+    state = {name: value.half() for name, value in network.state_dict().items()}
     metadata = {
         "network": str(arm.record["network"]),
         "arguments": json.dumps(arm.record["arguments"]),
@@ -113,5 +112,4 @@ def _write(path: Path, network: nn.Module, arm: FinishedArm, figures: Mapping[st
         "recipe": json.dumps(arm.record["recipe"]),
         "tests": json.dumps(figures),
     }
-    with replacing(path) as temporary:
-        save_file(state, temporary, metadata=metadata)
+    save_tensors(path, state, metadata)

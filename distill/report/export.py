@@ -30,7 +30,9 @@ def write_beside(page: Path, charts: Sequence[Chart], sheets: Sequence[Sheet], p
         written.add(_write(folder / "figures" / "samples.png", contact_sheet(panels)))
     for sheet in sheets:
         for suffix, text in (("csv", to_csv(sheet)), ("md", to_markdown(sheet)), ("tex", to_latex(sheet))):
-            written.add(_write(folder / "tables" / f"{file_name(sheet.name)}.{suffix}", text.encode()))
+            written.add(
+                _write(folder / "tables" / f"{file_name(sheet.name)}.{suffix}", text.encode(errors="backslashreplace"))
+            )
     for part in ("figures", "tables"):
         for stale in (folder / part).glob("*.*"):
             if stale not in written:

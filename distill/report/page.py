@@ -85,7 +85,7 @@ def write_report(run_dir: Path) -> Path:
     """
     target = run_dir / "report.html"
     run = read_run(run_dir)
-    write_text(target, render(run, draw(run)))
+    write_text(target, render(run, draw(run)), undecoded="backslashreplace")
     return target
 
 
@@ -97,7 +97,7 @@ def write_report_and_files(run_dir: Path, target: Path) -> Path:
     """
     run = read_run(run_dir)
     figures, study = draw(run), as_study([run])
-    write_text(target, render(run, figures))
+    write_text(target, render(run, figures), undecoded="backslashreplace")
     panels = read_panels(run.folder, [arm.arm for arm in run.arms])
     write_beside(target, figures.all, study_sheets(study, compute(study)), panels)
     return target

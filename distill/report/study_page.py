@@ -53,7 +53,7 @@ def write_comparison(study: StudyFacts, target: Path) -> Path:
     sections = sections_of(study, numbers)
     sheets = study_sheets(study, numbers)
     panels = study_panels(study, numbers)
-    write_text(target, render_study(study, numbers, sections, sheets, panels))
+    write_text(target, render_study(study, numbers, sections, sheets, panels), undecoded="backslashreplace")
     write_beside(target, [chart for section in sections for chart in section.charts], sheets, panels)
     return target
 

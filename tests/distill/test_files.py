@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from densedistill.distill.files import is_temporary, read_json, replacing, write_json
+from densedistill.distill.files import is_temporary, read_json, replacing, write_json, write_text
 from densedistill.distill.report.page import write_report_and_files
 
 
@@ -25,6 +25,16 @@ def write_half(path: Path) -> None:
     with replacing(path) as temporary:
         temporary.write_text("{")
         raise TypeError
+
+
+def test_a_name_that_is_no_utf8_is_written_as_it_was_or_spelt_out(tmp_path: Path) -> None:
+    name = os.fsdecode(b"caf\xe9.png")
+    write_text(tmp_path / "a.csv", name)
+    assert (tmp_path / "a.csv").read_bytes() == b"caf\xe9.png"
+    write_text(tmp_path / "a.html", name, undecoded="backslashreplace")
+    assert (tmp_path / "a.html").read_text() == "caf\\udce9.png"
+    write_json(tmp_path / "a.json", {"image": name})
+    assert read_json(tmp_path / "a.json") == {"image": name}
 
 
 def test_a_failure_keeps_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -236,7 +236,8 @@ class Chain(CachingAssembler):
             val, tests = scores.val, scores.tests
             test = next(iter(tests.values()))[main] if tests else None
             self.baselines.append({"name": name, "val": val[main], "test": test, "tests": tests})
-            self.log.message(f"without a network, {name}: {main} {val[main]:.4g} on validation, {test:.4g} on test")
+            on_test = "" if test is None else f", {test:.4g} on test"
+            self.log.message(f"without a network, {name}: {main} {val[main]:.4g} on validation{on_test}")
 
     # -- the run ----------------------------------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -177,3 +178,13 @@ def test_validation_loss_is_the_tasks_own_at_full_weight(tiny: ModuleType, tmp_p
         with torch.no_grad():
             expected = float(F.cross_entropy(network(batch["input"]), batch["target"]))
         assert line["val_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_baseline_of_data_without_a_test_set(tiny: ModuleType, tmp_path: Path) -> None:
+    """It is scored on validation alone, and says so before anything is trained."""
+    spec = tiny.tiny_spec("sr")
+    data = dataclasses.replace(spec.load_data(spec.presets["demo"].data), tests={})
+    chain = tiny.tiny_chain(dataclasses.replace(spec, load_data=lambda _options: data), tmp_path)
+    chain._score_baselines()
+    assert [baseline["test"] for baseline in chain.baselines] == [None] * len(chain.baselines)
+    assert chain.baselines

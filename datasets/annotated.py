@@ -23,7 +23,7 @@ PARTS: tuple[Split, ...] = ("train", "val", "test")
 class AnnotatedData(BaseModel):
     """Which images, and which views of them. A task adds `name`, `view`, and what its annotations mean."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str
     view: str

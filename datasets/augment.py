@@ -31,7 +31,7 @@ class ColorJitter(BaseModel):
     applied in the order of the fields.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     brightness: float = Field(default=0.2, ge=0, le=1)
     contrast: float = Field(default=0.2, ge=0, le=1)
@@ -42,7 +42,7 @@ class ColorJitter(BaseModel):
 class ClassificationAugmentation(BaseModel):
     """What happens to a training image, and to a batch of them, in the order of the fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     crop_padding: int = Field(default=4, ge=0)
     """Zeros put on each side, in pixels, before a random crop of the original size; 0 turns cropping off."""

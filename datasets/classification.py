@@ -48,7 +48,7 @@ _MEASURED_IMAGES = 5000
 class ClassificationData(BaseModel):
     """Which classification data to load, and how."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = "photo-crops"
     """`cifar10`, `cifar100`, `tiny-imagenet`, `imagefolder`, or the embedded `photo-crops`."""

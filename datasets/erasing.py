@@ -17,7 +17,7 @@ _ATTEMPTS = 10
 class RandomErasing(BaseModel):
     """A rectangle of zeros in the normalised image, which is the mean colour."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     probability: float = Field(default=0.25, ge=0, le=1)
     """Share of views that lose a rectangle."""

@@ -19,7 +19,7 @@ from densedistill.datasets.views import uniform
 class Mixing(BaseModel):
     """Mixup (Zhang et al., 2018) or CutMix (Yun et al., 2019): the kept share is drawn from Beta(beta, beta)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     beta: float = Field(default=1.0, gt=0)
 

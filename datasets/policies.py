@@ -53,7 +53,7 @@ RANDOM_OPERATIONS = tuple(name for name in _NAMES if name != "Invert")
 class RandAugment(BaseModel):
     """RandAugment (Cubuk et al., 2020): so many operations, drawn evenly, all at one magnitude."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     operations: int = Field(default=2, ge=1)
     """Applied one after another; one may be drawn twice."""

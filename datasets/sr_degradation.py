@@ -11,7 +11,7 @@ from densedistill.datasets.bicubic import imresize_8bit, round_8bit
 class Degradation(BaseModel):
     """Gaussian blur, then bicubic reduction."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     blur_sigma: float = Field(default=0.0, ge=0.0)
     """Standard deviation of the blur in pixels of the high-resolution image; 0 is plain bicubic, the benchmarks'."""

@@ -42,7 +42,7 @@ _TEST = "test "
 class SuperResolutionData(BaseModel):
     """Which images, which scale, which degradation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: Literal["photos", "folder"] = "photos"
     """`photos`: the embedded photographs. `folder`: folders of high-resolution images below `root`."""

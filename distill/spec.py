@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 import torch
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 from torch import Tensor, nn
 
 from densedistill.distill.arithmetic import Claim
@@ -39,6 +40,15 @@ class NetworkSpec(BaseModel):
     """Added to what the task derives from the data (classes, scale, input size); these win."""
     taps: tuple[str, ...] = ()
     """Module paths whose outputs the losses may read."""
+
+    @field_validator("arguments", mode="before")
+    @classmethod
+    def _check_finite(cls, arguments: object) -> object:
+        """Refuse what no record could hold in one sentence: a union's own message has one for each of its members."""
+        for name, value in arguments.items() if isinstance(arguments, Mapping) else ():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ValueError(f"{name} is {value}, which is no finite number: give one, or leave it out")
+        return arguments
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,7 +7,9 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-FROZEN = ConfigDict(frozen=True, extra="forbid")
+FROZEN = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+"""Of every part of a configuration. Infinity and not-a-number are refused: JSON has neither, so that a run would end
+without its result."""
 
 
 class EarlyStopping(BaseModel):

@@ -37,6 +37,8 @@ def _fault(model: type[BaseModel], fault: Any, where: str) -> str:
     message = str(fault["msg"]).removeprefix("Value error, ")
     if fault["type"] == "missing":
         return f"{path} is missing"
+    if fault["type"] == "finite_number":
+        return f"{path}={fault['input']!r}: must be a finite number; give one, or leave it out for what the preset has"
     # A fault of a whole model comes with all of its fields, which would bury the sentence.
     given = path if isinstance(fault["input"], Mapping) else f"{path}={fault['input']!r}"
     return f"{given}: {message[:1].lower()}{message[1:]}"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from densedistill.distill.configuration.config import parse_setting
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import write_json
 from densedistill.distill.machine.runtime import processor_name
-from densedistill.tools.benchmark_dataset import dataset_table, sweep_dataset
+from densedistill.tools.benchmark_dataset import dataset_table, require_labelled, sweep_dataset
+from densedistill.tools.benchmark_folder import require_enough
 from densedistill.tools.benchmark_machine import best_peak, count_operations, matrix_peak
 from densedistill.tools.benchmark_measure import measure
 from densedistill.tools.benchmark_report import (
@@ -41,22 +43,53 @@ def benchmark(options: argparse.Namespace, command: Sequence[str]) -> int:
     rounds = Rounds(rounds=options.rounds, steps=options.steps, warmup=options.warmup)
     sweeps = [parse_sweep(text) for text in options.sweep]
     check_unique([sweep.axis for sweep in sweeps], "--sweep")
+    _check_values(sweeps, request)
     asked = None if options.rows is None else parse_names(options.rows)
-    target = None if options.json is None else _writable(Path(options.json))
+    with _writable(None if options.json is None else Path(options.json)) as target:
+        _benchmark(request, rounds, sweeps, asked, target, options.folder, command)
+    return 0
 
+
+def _benchmark(
+    request: BenchmarkRequest,
+    rounds: Rounds,
+    sweeps: Sequence[Sweep],
+    asked: Sequence[str] | None,
+    target: Path | None,
+    folder: str | None,
+    command: Sequence[str],
+) -> None:
     workload = prepare(request)
+    if any(sweep.axis == "dataset" for sweep in sweeps):
+        require_labelled(workload)
     names = applicable(asked, workload)
     document: dict[str, Any] = {"schema": SCHEMA, "command": list(command), **_described(workload)}
     document |= _measured(names, request, rounds, workload)
     if names:
         _show(document)
-    if sweeps:
-        folder = None if options.folder is None else Path(options.folder)
-        document["sweeps"] = [_swept(sweep, names, request, rounds, folder) for sweep in sweeps]
+    # What is measured is kept, whatever becomes of the sweeps still to come.
+    _write(target, document)
+    for sweep in sweeps:
+        swept = _swept(sweep, names, request, rounds, None if folder is None else Path(folder))
+        document["sweeps"] = [*document.get("sweeps", ()), swept]
+        _write(target, document)
+    if target is not None:
+        _say(f"written to {target}")
+
+
+def _check_values(sweeps: Sequence[Sweep], request: BenchmarkRequest) -> None:
+    """RequestError where a value of a sweep is out of its bounds: known before the first is measured."""
+    for sweep in sweeps:
+        for value in sweep.values:
+            if sweep.axis == "dataset":
+                require_enough(value, request.classes)
+            else:
+                request.at(sweep.axis, value)
+
+
+def _write(target: Path | None, document: dict[str, Any]) -> None:
     if target is not None:
         write_json(target, document)
-        _say(f"written to {target}")
-    return 0
 
 
 def _measured(names: Sequence[str], request: BenchmarkRequest, rounds: Rounds, workload: Workload) -> dict[str, Any]:
@@ -145,15 +178,27 @@ def _request(options: argparse.Namespace) -> BenchmarkRequest:
     )
 
 
-def _writable(path: Path) -> Path:
-    """`path`, where a file can be written there: known before minutes of measuring and not after."""
+@contextmanager
+def _writable(path: Path | None) -> Iterator[Path | None]:
+    """`path`, where a file can be written there: known before minutes of measuring and not after.
+
+    An empty file that was made to see it is removed again where nothing came to be written.
+    """
+    if path is None:
+        yield None
+        return
+    made = not path.exists()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a"):
             pass
     except OSError as error:
         raise RequestError(f"--json {path} cannot be written ({error.strerror}): give another file.") from None
-    return path
+    try:
+        yield path
+    finally:
+        if made and path.is_file() and not path.stat().st_size:
+            path.unlink()
 
 
 def _console() -> Console:

@@ -55,10 +55,8 @@ def sweep_dataset(
     """Measure sets of so many images, each in a process of its own; `rounds.steps` batches of each.
 
     Raises:
-        RequestError: the task's data are no labelled images, or there is no room for the sets.
+        RequestError: there is no room for the sets, or they are too small.
     """
-    if not isinstance(prepare(request).resolved.options, ClassificationData):
-        raise RequestError(f"--sweep dataset is for labelled images, and task '{request.task}' has none: leave it out.")
     points = []
     with contextlib.ExitStack() as stack:
         root = folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="densedistill-images-")))
@@ -70,6 +68,13 @@ def sweep_dataset(
             say(f"dataset {value}: {point.images_per_second:.1f} images/s, {point.peak_memory_mb:.0f} MiB")
             points.append(asdict(point))
     return {"over": "dataset", "points": points}
+
+
+def require_labelled(workload: Workload) -> None:
+    """RequestError where the task's data are no labelled images: those alone are made for sweeps."""
+    if not isinstance(workload.resolved.options, ClassificationData):
+        task = workload.resolved.spec.name
+        raise RequestError(f"--sweep dataset is for labelled images, and task '{task}' has none: leave it out.")
 
 
 def on_disk(request: BenchmarkRequest, folder: Path) -> BenchmarkRequest:

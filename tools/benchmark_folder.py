@@ -30,11 +30,7 @@ def image_folder(root: Path, images: int, size: int, classes: int) -> Path:
     Raises:
         RequestError: too few images for the classes, no room on the disk, or `root` cannot be written.
     """
-    if images < _FEWEST_OF_A_CLASS * classes:
-        raise RequestError(
-            f"a set of {images} images is too small for {classes} classes: give {_FEWEST_OF_A_CLASS * classes} or more "
-            "images, or fewer --classes."
-        )
+    require_enough(images, classes)
     folder = root / f"{images}-images-of-{size}"
     content = {"version": _VERSION, "images": images, "size": size, "classes": classes}
     if _manifest(folder) == content:
@@ -48,6 +44,15 @@ def image_folder(root: Path, images: int, size: int, classes: int) -> Path:
     except OSError as error:
         raise RequestError(f"--folder {root} cannot be used ({error.strerror}): give another folder.") from None
     return folder
+
+
+def require_enough(images: int, classes: int) -> None:
+    """RequestError where `images` cannot be spread over `classes`."""
+    if images < _FEWEST_OF_A_CLASS * classes:
+        raise RequestError(
+            f"a set of {images} images is too small for {classes} classes: give {_FEWEST_OF_A_CLASS * classes} or more "
+            "images, or fewer --classes."
+        )
 
 
 def _manifest(folder: Path) -> object:

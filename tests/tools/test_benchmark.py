@@ -125,6 +125,8 @@ def test_sweeps_are_read() -> None:
         (["--sweep", "depth=3"], "unknown size 'depth'"),
         (["--sweep", "batch"], "give a size and its values"),
         (["--sweep", "batch=8", "--sweep", "batch=9"], "--sweep names batch twice"),
+        (["--sweep", "batch=8,0"], "--batch-size 0 is too small"),
+        (["--sweep", "dataset=10k,150"], "a set of 150 images is too small for 100 classes"),
         (["--task", "clz"], "Did you mean 'cls'?"),
         (["--teacher", "timm/resnet1O1"], "resnet1O1"),
         (["--json", "/proc/nowhere/file.json"], "--json /proc/nowhere/file.json cannot be written"),
@@ -241,3 +243,24 @@ def test_a_sweep_measures_every_row_at_every_value(tmp_path: Path, monkeypatch: 
     batch, workers = json.loads(target.read_text())["sweeps"]
     assert [point["value"] for point in batch["points"]] == [4, 6]
     assert [row["name"] for row in workers["points"][1]["rows"]] == ["plain", "floor"]
+
+
+def test_what_was_measured_outlives_a_sweep_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(names: tuple[str, ...], request: BenchmarkRequest, rounds: Rounds, _say: object) -> list[Figures]:
+        if request.workers == failing_at:
+            raise RunFailedError("row 'plain' ended")
+        return [figures(name, [1.0, 2.0]) for name in names]
+
+    monkeypatch.setattr(benchmark_actions, "measure", measured)
+    monkeypatch.setattr(benchmark_actions, "matrix_peak", lambda _device: {"bf16": 2.0, "fp32": 1.0})
+    target = tmp_path / "figures.json"
+    flags = "--task cls --student cifar/resnet8 --teacher cifar/resnet8 --image-size 16 --images 4 --batch-size 2"
+    swept = "--rows plain,floor --sweep batch=4 --sweep workers=0,3 --device cpu"
+    failing_at = 2
+    assert benchmark.main([*flags.split(), *swept.split(), "--json", str(target)]) == 3
+    assert not target.exists()
+    failing_at = 3
+    assert benchmark.main([*flags.split(), *swept.split(), "--json", str(target)]) == 3
+    document = json.loads(target.read_text())
+    assert [row["name"] for row in document["rows"]] == ["plain", "floor"]
+    assert [sweep["over"] for sweep in document["sweeps"]] == ["batch"]

@@ -12,9 +12,10 @@ from PIL import Image
 from densedistill.datasets.imagefolder import read_imagefolder
 from densedistill.distill.errors import RequestError
 from densedistill.tools import benchmark_folder
-from densedistill.tools.benchmark_dataset import _parts, dataset_table, measure_point, on_disk, sweep_dataset
+from densedistill.tools.benchmark_dataset import _parts, dataset_table, measure_point, on_disk, require_labelled
 from densedistill.tools.benchmark_folder import image_folder
 from densedistill.tools.benchmark_request import BenchmarkRequest, Rounds
+from densedistill.tools.benchmark_workload import prepare
 
 SMALL = BenchmarkRequest(
     task="cls",
@@ -80,7 +81,7 @@ def test_wrong_sets_are_named(tmp_path: Path) -> None:
         image_folder(tmp_path / "file", images=10, size=12, classes=5)
     edges = BenchmarkRequest(task="edges", images=2, image_size=32, device="cpu")
     with pytest.raises(RequestError, match="task 'edges' has none"):
-        sweep_dataset((10,), edges, Rounds(), tmp_path, lambda _text: None)
+        require_labelled(prepare(edges))
 
 
 def test_a_point_is_measured_on_images_from_disk(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
         help="edges: thin each thresholded map, as the benchmark does (default)",
     )
     command.add_argument("--curve", metavar="FILE", help="edges: draw precision over recall as FILE.png, .svg or .pdf")
-    command.add_argument("--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda, cuda:N, mps")
+    command.add_argument("--device", default="auto", metavar="NAME", help="for --run: auto (default), cpu, cuda, mps")
     command.add_argument("--json", action="store_true", help="print one JSON object on stdout, and nothing else there")
     return command
 

@@ -24,4 +24,8 @@ def score_predictions(options: argparse.Namespace) -> dict[str, Any]:
     for given, name in ((options.arm, "--arm"), (options.tta, "--tta")):
         if given is not None:
             raise RequestError(f"{name} belongs to a run: leave it out beside --predictions.")
+    if options.device not in ("auto", "cpu"):
+        raise RequestError(
+            f"--device {options.device} belongs to a run: leave it out beside --predictions, which the CPU scores."
+        )
     return FORMS[options.task](options)

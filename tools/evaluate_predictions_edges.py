@@ -88,6 +88,8 @@ def find_truths(name: str, options: argparse.Namespace) -> list[EdgeTruth]:
     """
     if name not in DATA:
         raise RequestError(unknown_name("data of --predictions for edges", name, DATA))
+    if name == "folder" and options.split == "val":
+        raise RequestError("--split val: a folder of masks has no parts and is scored whole: leave --split out.")
     root = data_root(None if options.data_root is None else Path(options.data_root), name)
     if name == "bsds500":
         found = bsds_images(root, options.split)

@@ -37,6 +37,8 @@ def score_super_resolution(options: argparse.Namespace) -> dict[str, Any]:
     name = options.data or "folder"
     root = data_root(None if options.data_root is None else Path(options.data_root), name)
     scale = 4 if options.scale is None else options.scale
+    if scale < 1:
+        raise RequestError(f"--scale is {scale}: give 1 or more, the factor by which the images were enlarged.")
     metric = ImageQuality(scale)
     truths = find_images(root, "." if name == "folder" else name)
     names = [truth.name for truth in truths]

@@ -54,6 +54,10 @@ def rescore(options: argparse.Namespace) -> dict[str, Any]:
     """
     if options.task is not None:
         raise RequestError("--task is for --predictions: leave it out beside --run, which knows its task.")
+    if options.scale is not None:
+        raise RequestError(
+            f"--scale {options.scale} is for --predictions: leave it out beside --run, whose network has its own."
+        )
     if not options.thin:
         raise RequestError("--no-thin is for --predictions: leave it out beside --run, whose maps are always thinned.")
     device = resolve_device(options.device)

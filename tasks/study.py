@@ -26,7 +26,7 @@ from densedistill.distill.study.layers import RunSettings
 from densedistill.distill.study.outcome import JobView
 from densedistill.distill.study.plan import StudyPlan, plan_study, trial_settings
 from densedistill.distill.study.queue import Claimed, Job, LostClaimError, Queue
-from densedistill.distill.study.record import figures_of, study_record, trial_key
+from densedistill.distill.study.record import UnknownFigureError, figures_of, study_record, trial_key
 from densedistill.distill.study.storage import hidden, open_storage
 from densedistill.tasks.data_memo import DataMemo
 from densedistill.tasks.registry import get
@@ -109,6 +109,7 @@ class StudyWork:
 
         Raises:
             InterruptedRunError: a signal stopped the run in hand, which the next process goes on with.
+            UnknownFigureError: runs have no figure of the name that the study gives for its metric.
         """
         self.write()
         while not (self.teachers.finished and self.trials.finished):
@@ -140,7 +141,8 @@ class StudyWork:
         started = time.monotonic()
         try:
             figures = self._teacher(claimed) if key in self.plan.teachers else self._trial(claimed)
-        except InterruptedRunError:
+        except (InterruptedRunError, UnknownFigureError):
+            # The run itself is whole, or goes on: with another metric's name the trial is done without training.
             claimed.put_back()
             raise
         except KeyboardInterrupt:
@@ -168,7 +170,8 @@ class StudyWork:
 
     def _teacher(self, claimed: Claimed) -> dict[str, Any]:
         plan = self.plan.teachers[claimed.job.key]
-        return self._execute(plan.settings, self.folder.teacher(plan.key), TEACHER, self._trial_log(claimed))
+        trained = self._execute(plan.settings, self.folder.teacher(plan.key), TEACHER, self._trial_log(claimed))
+        return figures_of(trained, self.metric, compared=False)
 
     def _trial(self, claimed: Claimed) -> dict[str, Any]:
         arm, seed = self.places[claimed.job.key]
@@ -179,7 +182,8 @@ class StudyWork:
         teacher = None if taught is None else self._finished_teacher(taught, claimed)
         prunes = self.study.pruning is not None and arm.role == "method"
         log = self._trial_log(claimed, arm.trains if prunes else None)
-        figures = self._execute(settings, self.folder.run(arm.name, seed), arm.trains, log, teacher)
+        trained = self._execute(settings, self.folder.run(arm.name, seed), arm.trains, log, teacher)
+        figures = figures_of(trained, self.metric)
         return figures | ({"sampled": sampled} if sampled else {})
 
     def _sampled(self, claimed: Claimed, points: Sequence[str]) -> dict[str, Any]:
@@ -224,8 +228,8 @@ class StudyWork:
 
     def _execute(
         self, settings: RunSettings, run_dir: RunDir, arm: str, log: RunLog, teacher: RunDir | None = None
-    ) -> dict[str, Any]:
-        """The run in `run_dir`, begun or gone on with, and the figures of its arm `arm`."""
+    ) -> Mapping[str, Any]:
+        """The run in `run_dir`, begun or gone on with; returns what its result says of the arm `arm`."""
         own = [("teacher_weights", None), ("teacher_run", str(teacher.path))] if teacher is not None else []
         request = RunRequest(
             task=self.study.task,
@@ -239,7 +243,7 @@ class StudyWork:
             resume=run_dir.config_file.is_file(),
         )
         result = execute(request, command=self.command, log=log, memo=self.memo)
-        return figures_of(result.arm(arm), self.metric)
+        return result.arm(arm)
 
     def _trial_log(self, claimed: Claimed, pruned_arm: str | None = None) -> TrialLog:
         inner = None if self._log is None else self._log()

@@ -17,9 +17,10 @@ from densedistill.distill.study.definition import StudyDefinition
 _OWN = ("optuna.db", "optuna.db-journal", "logs")
 """What processes of a study may have made before the first of them wrote its definition."""
 
-_WORDS = {"question", "claim", "contrasts", "condition_labels", "varies", "notes"}
+_WORDS = {"question", "claim", "contrasts", "condition_labels", "varies", "notes", "metric"}
 _WORDS_OF_ARMS = {"label"}
-"""Fields of a study and of its arms that change no run, only what is said of them."""
+"""Fields of a study and of its arms that change no run, only what is said of them: every figure is kept, and which of
+them arms are compared by is chosen anew whenever study.json is written."""
 
 
 @dataclass(frozen=True, slots=True)

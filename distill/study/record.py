@@ -16,6 +16,11 @@ from densedistill.distill.study.plan import StudyPlan
 
 SCHEMA = 1
 
+
+class UnknownFigureError(RequestError):
+    """The study's metric is no figure of its runs: so it is with every trial, and the study must name another."""
+
+
 _FIGURES: Mapping[str, Any] = {
     "test": None,
     "val": None,
@@ -66,7 +71,7 @@ def study_record(
         "conditions": study.conditions,
         "complete": all(found.settled for found in (*trials.values(), *teachers.values())),
         "teachers": [_teacher(key, found, folder) for key, found in teachers.items()],
-        "arms": [_arm(plan, arm, trials, folder) for arm in plan.arms],
+        "arms": [_arm(plan, arm, trials, folder, own.name) for arm in plan.arms],
         "contrasts": [
             {"contrast": one.name, "label": one.label, "of": list(one.of), "minus": list(one.minus)}
             for one in plan.contrasts
@@ -83,7 +88,9 @@ def _teacher(key: str, found: JobView, folder: StudyDir) -> dict[str, Any]:
     return {"key": key, "run": folder.relative(folder.teacher(key)), **_job(found)}
 
 
-def _arm(plan: StudyPlan, arm: StudyArm, trials: Mapping[str, JobView], folder: StudyDir) -> dict[str, Any]:
+def _arm(
+    plan: StudyPlan, arm: StudyArm, trials: Mapping[str, JobView], folder: StudyDir, metric: str
+) -> dict[str, Any]:
     keys = {plan.taught_by.get((arm.name, seed)) for seed in arm.seeds}
     return {
         "arm": arm.name,
@@ -94,7 +101,7 @@ def _arm(plan: StudyPlan, arm: StudyArm, trials: Mapping[str, JobView], folder: 
         "condition": arm.condition,
         "against": arm.against,
         "teacher": keys.pop() if len(keys) == 1 else None,
-        "trials": [_trial(plan, arm, seed, trials[trial_key(arm.name, seed)], folder) for seed in arm.seeds],
+        "trials": [_trial(plan, arm, seed, trials[trial_key(arm.name, seed)], folder, metric) for seed in arm.seeds],
     }
 
 
@@ -107,14 +114,21 @@ def _sampled(arm: StudyArm, trials: Mapping[str, JobView]) -> Mapping[str, Any]:
     return {}
 
 
-def _trial(plan: StudyPlan, arm: StudyArm, seed: int, found: JobView, folder: StudyDir) -> dict[str, Any]:
+def _trial(plan: StudyPlan, arm: StudyArm, seed: int, found: JobView, folder: StudyDir, metric: str) -> dict[str, Any]:
     return {
         "seed": seed,
         "arm_in_run": arm.trains,
         "run": folder.relative(folder.run(arm.name, seed)) if found.state != "waiting" or found.losses else None,
         "teacher": plan.taught_by.get((arm.name, seed)),
         **_job(found),
+        **_judged(found, metric),
     }
+
+
+def _judged(found: JobView, metric: str) -> dict[str, Any]:
+    """The figure that a trial is compared by, which may have been another one when the trial was recorded."""
+    first: Mapping[str, Any] = next(iter(found.figures.get("tests", {}).values()), {})
+    return {"test": _figure(first, metric)} if first else {}
 
 
 def _job(found: JobView) -> dict[str, Any]:
@@ -129,16 +143,25 @@ def _job(found: JobView) -> dict[str, Any]:
     }
 
 
-def figures_of(arm: Mapping[str, Any], metric: str | None) -> dict[str, Any]:
+def figures_of(arm: Mapping[str, Any], metric: str | None, *, compared: bool = True) -> dict[str, Any]:
     """A trial's figures from an arm of result.json; `metric` names the figure that stands as `test`.
 
+    Of an arm that is not `compared`, as a teacher is not, it may be missing: None then stands there.
+
     Raises:
-        RequestError: the arm has no such figure.
+        UnknownFigureError: a compared arm has no such figure.
     """
     figures = {name: arm[name] for name in (*FIGURES, "network", "init") if name in arm}
     if metric is not None:
         first: Mapping[str, Any] = next(iter(arm["tests"].values()), {})
-        if metric not in first:
-            raise RequestError(f"metric.name '{metric}' is no figure of a test set here: give {', '.join(first)}.")
-        figures["test"] = first[metric]
+        figures["test"] = _figure(first, metric) if compared else first.get(metric)
     return figures
+
+
+def _figure(first: Mapping[str, Any], metric: str) -> Any:
+    if metric not in first:
+        raise UnknownFigureError(
+            f"metric.name '{metric}' is no figure of a test set here: give {', '.join(first)}. With another name the "
+            "study goes on from where it is."
+        )
+    return first[metric]

@@ -371,3 +371,25 @@ def test_all_arms_are_compared_before_any_gets_its_second_seed(tiny: ModuleType)
     order = [(arm.name, seed) for arm, seed in by_seed(plan.arms)]
     names = [arm.name for arm in plan.arms]
     assert order == [(name, 3) for name in names] + [(name, 5) for name in names]
+
+
+def test_a_metric_that_runs_do_not_have_ends_the_study_and_can_be_mended(
+    tiny: ModuleType, tmp_path: Path, executed: list[str]
+) -> None:
+    out = tmp_path / "study"
+    with pytest.raises(
+        RequestError, match=r"metric\.name 'accuracyy' is no figure of a test set here: give .*accuracy"
+    ):
+        work(study({"kd": {}}, seeds=[0], metric={"name": "accuracyy"}), out).run()
+    assert executed[-1] == "scratch/seed-0"
+    made = work(study({"kd": {}}, seeds=[0]), out)
+    record = made.run()
+    assert {key: one["state"] for key, one in trials(record).items()} == {"scratch/0": "done", "kd/0": "done"}
+    # What is recorded already is judged by the new name too.
+    with pytest.raises(RequestError, match=r"metric\.name 'accuracyy'"):
+        work(study({"kd": {}}, seeds=[0], metric={"name": "accuracyy"}), out).run()
+    name = next(name for name in trials(record)["kd/0"]["tests"]["tiny"] if name != made.spec.metric.name)
+    executed.clear()
+    again = trials(work(study({"kd": {}}, seeds=[0], metric={"name": name}), out).run())
+    assert executed == []
+    assert again["kd/0"]["test"] == again["kd/0"]["tests"]["tiny"][name]

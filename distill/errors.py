@@ -35,9 +35,9 @@ def first_line(error: BaseException) -> str:
     return next((line for line in lines if line), "").rstrip(".") or type(cause).__name__
 
 
-def unknown_name(kind: str, name: str, choices: Iterable[str]) -> str:
+def unknown_name(kind: str, name: object, choices: Iterable[str]) -> str:
     """One sentence for an unknown `name`: the nearest match, then every choice."""
     known = sorted(choices)
-    nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f" Did you mean '{nearest[0]}'?" if nearest else ""
     return f"unknown {kind} '{name}'.{hint} Choose one of: {', '.join(known) or '(none)'}."

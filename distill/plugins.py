@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -22,6 +23,10 @@ def load_plugin(reference: str) -> None:
         RequestError: no such file or module, or another module of that name is already imported.
     """
     if not reference.endswith(".py"):
+        if not reference or reference.startswith("."):
+            raise RequestError(
+                f"plugin '{reference}' is no module's name: give a .py file's path, or a module as Python imports it."
+            )
         try:
             importlib.import_module(reference)
         except ModuleNotFoundError as error:
@@ -47,6 +52,18 @@ def load_plugin(reference: str) -> None:
     if str(path.parent) not in sys.path:
         sys.path.insert(0, str(path.parent))
     importlib.import_module(path.stem)
+
+
+def recorded_plugins(config: Mapping[str, object]) -> tuple[str, ...]:
+    """The plugins that a configuration names, not yet loaded.
+
+    Raises:
+        RequestError: they are no list of names.
+    """
+    plugins = config.get("plugins", ())
+    if isinstance(plugins, list | tuple) and all(isinstance(name, str) for name in plugins):
+        return tuple(plugins)
+    raise RequestError(f"plugins={plugins!r}: must be a list of files and modules, such as [my_tasks.py], or [].")
 
 
 def load_entry_points() -> None:

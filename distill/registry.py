@@ -37,7 +37,8 @@ class Registry(Generic[Item]):
         Raises:
             RequestError: no such name; the message lists the choices and the nearest match.
         """
-        if name not in self._factories:
+        # From a file or from Python it may be no text, and then has perhaps no hash.
+        if not isinstance(name, str) or name not in self._factories:
             raise RequestError(unknown_name(self._kind, name, self._factories))
         return self._factories[name]()
 

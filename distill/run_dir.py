@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from densedistill.distill.errors import RequestError, first_line
+from densedistill.distill.errors import RequestError
 from densedistill.distill.files import read_json, write_json, write_text
+from densedistill.distill.yaml_text import read_mapping
 
 SCHEMA = 1
 
@@ -142,12 +143,4 @@ def read_config_file(path: Path) -> dict[str, Any]:
     Raises:
         RequestError: missing, or not YAML, or not a mapping.
     """
-    if not path.is_file():
-        raise RequestError(f"configuration file '{path}' does not exist: give the config.yaml of an earlier run.")
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RequestError(f"configuration file '{path}' is not readable as YAML ({first_line(error)}).") from None
-    if not isinstance(value, dict):
-        raise RequestError(f"configuration file '{path}' must hold a mapping of fields, as config.yaml of a run does.")
-    return value
+    return read_mapping(path, "configuration file", "the config.yaml of an earlier run")

@@ -11,7 +11,7 @@ from torch import nn
 
 from densedistill.distill.errors import RequestError, first_line, unknown_name
 from densedistill.distill.networks import NetworkSource, source_by_name
-from densedistill.distill.plugins import load_plugin
+from densedistill.distill.plugins import load_plugin, recorded_plugins
 from densedistill.distill.reuse import ReusedHead
 from densedistill.distill.run_dir import ArmDir, RunDir
 from densedistill.distill.tensors import load_tensors
@@ -32,7 +32,7 @@ def load_student(run_dir: Path | str, arm: str | None = None) -> nn.Module:
         NetworkError: its network cannot be built any more, as where a checkpoint that it was read from is gone.
     """
     run = RunDir(Path(run_dir))
-    for plugin in run.config().get("plugins", ()):
+    for plugin in recorded_plugins(run.config()):
         load_plugin(plugin)
     folder = run.arm(finished_arm(run, arm))
     return rebuild(folder, source_by_name(folder.record()["builder"]))

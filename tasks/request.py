@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from densedistill.distill.configuration.config import Request, Resolved, resolve
+from densedistill.distill.configuration.paths import absolute_settings, path_fields
 from densedistill.distill.configuration.speed import EXACT
 from densedistill.distill.errors import RequestError
-from densedistill.distill.plugins import load_plugin
+from densedistill.distill.files import read_json
+from densedistill.distill.plugins import load_plugin, recorded_plugins
 from densedistill.distill.run_dir import RunDir, read_config_file
 from densedistill.distill.spec import TaskSpec
 from densedistill.tasks.registry import get
@@ -57,7 +59,8 @@ class RunRequest:
     resume: bool = False
 
     def folder(self) -> Path | None:
-        """The run's folder: `out`; with `resume` and without `out` the task's latest run; else None, for a new one.
+        """The run's folder: `out`; with `resume` and without `out` the task's latest run that is not
+        complete, or its latest; else None, for a new one.
 
         Raises:
             RequestError: `resume`, and there is nothing to resume.
@@ -67,7 +70,7 @@ class RunRequest:
         runs = list(Path("runs").glob(f"{self.task or '*'}/*/config.yaml"))
         if not runs:
             raise RequestError("nothing to resume: there is no run under runs/; give --out DIR, the folder of the run.")
-        return max(runs, key=lambda config: config.parent.name).parent
+        return max((RunDir(config.parent) for config in runs), key=_unfinished_and_late).path
 
     def resolve(self) -> Resolved:
         """Load plugins, find the task and resolve its configuration.
@@ -76,12 +79,14 @@ class RunRequest:
             RequestError: no task is named, or any part of the request is wrong.
         """
         base = self._base()
-        plugins = tuple(self.plugins) or tuple((base or {}).get("plugins", ()))
+        plugins = tuple(self.plugins) or recorded_plugins(base or {})
         for plugin in plugins:
             load_plugin(plugin)
         task = self.task or (base or {}).get("task")
         if task is None:
             raise RequestError("no task is named: give --task NAME; --list tasks shows the choices.")
+        if not isinstance(task, str):
+            raise RequestError(f"task={task!r}: must be a task's name; --list tasks shows the choices.")
         spec = get(task)
         self._check_teacher_size(spec)
         return resolve(
@@ -92,7 +97,7 @@ class RunRequest:
                 teacher=self.teacher,
                 student=self.student,
                 students=self.students,
-                settings=[*self._flags(), *self.settings],
+                settings=[*self._flags(), *absolute_settings(self.settings, path_fields(spec))],
                 base=base,
                 plugins=tuple(str(Path(name).absolute()) if name.endswith(".py") else name for name in plugins),
             ),
@@ -108,11 +113,14 @@ class RunRequest:
             )
 
     def _base(self) -> Mapping[str, Any] | None:
+        if self.config is not None:
+            # Also of a run that goes on, which is refused where it differs from that one.
+            return read_config_file(Path(self.config))
         folder = self.folder() if self.resume else None
         # A run that ended before it wrote its configuration has nothing to go on from: the same command starts it anew.
         if folder is not None and (self.task is None or RunDir(folder).config_file.is_file()):
             return RunDir(folder).config()
-        return None if self.config is None else read_config_file(Path(self.config))
+        return None
 
     def _flags(self) -> list[tuple[str, object]]:
         """Each flag as the field of the configuration that it sets."""
@@ -138,6 +146,18 @@ class RunRequest:
         return [*exact, *((path, value) for path, value in fields.items() if value is not None)]
 
 
-def _absolute(path: Path | str | None) -> str | None:
+def _unfinished_and_late(run: RunDir) -> tuple[bool, float]:
+    """Which run to go on with. Names of folders do not tell: some are the user's own, and `-10` sorts before `-2`.
+
+    A run writes its configuration when it begins and whenever it goes on.
+    """
+    try:
+        complete = run.result_file.is_file() and read_json(run.result_file).get("complete") is True
+    except (RequestError, ValueError, AttributeError, OSError):
+        complete = False
+    return not complete, run.config_file.stat().st_mtime
+
+
+def _absolute(path: object) -> object:
     """A configuration is read from elsewhere later: paths in it must not depend on the working directory."""
-    return None if path is None else str(Path(path).absolute())
+    return str(Path(path).absolute()) if isinstance(path, Path | str) else path

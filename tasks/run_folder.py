@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 from densedistill.distill.adoption import TEACHER
 from densedistill.distill.configuration.config import Difference, Resolved, RunConfig, differences
 from densedistill.distill.configuration.immaterial import IMMATERIAL, among
+from densedistill.distill.configuration.paths import absolute_fields, path_fields
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import is_temporary
 from densedistill.distill.run_dir import RunDir
@@ -81,6 +82,8 @@ def changed(run_dir: RunDir, resolved: Resolved) -> list[Difference]:
         defaults = _validated_plain(type(model), {})
         for config in (now, before):
             config[name] = {**defaults, **config.get(name, {})}
+    paths = path_fields(resolved.spec)
+    now, before = absolute_fields(now, paths), absolute_fields(before, paths)
     if now["teacher_run"] and _is_ours(run_dir, Path(now["teacher_run"])):
         before["teacher_run"] = now["teacher_run"]
     return [field for field in differences(before, now) if not among(field.path, IMMATERIAL)]

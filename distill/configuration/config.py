@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import BaseModel, Field
 
 from densedistill.distill.arm import Control, plan_arms
@@ -19,9 +18,17 @@ from densedistill.distill.configuration.validation import checked, validated
 from densedistill.distill.errors import RequestError, unknown_name
 from densedistill.distill.features.sources import Role
 from densedistill.distill.spec import AnyMethod, NetworkSpec, TaskSpec
+from densedistill.distill.yaml_text import UnreadableYamlError, parse_yaml
 
 OPEN_KEYS = ("arguments", "generation_recipes", "pretrained_teacher_recipe", "also")
 """Mappings whose keys are not fixed: `--set` may add to them."""
+
+_APART: Mapping[str, str] = {
+    "task": "give --task NAME",
+    "preset": "give --preset NAME",
+    "plugins": "give --plugin FILE",
+}
+"""Fields that decide what there is to set, so that they cannot be set themselves; and what does it."""
 
 
 class RunConfig(BaseModel):
@@ -37,7 +44,7 @@ class RunConfig(BaseModel):
     controls: tuple[Control, ...] = ("scratch",)
     only: tuple[str, ...] | None = Field(default=None, min_length=1)
     """Names of the arms to run, with the teachers they need; None: all of the chain and its controls."""
-    networks: tuple[NetworkSpec, ...]
+    networks: tuple[NetworkSpec, ...] = Field(min_length=1)
     """By generation; the first is the teacher."""
     students: tuple[NetworkSpec, ...] = Field(default=(), max_length=26)
     """Several networks that learn side by side as generation 2, in place of that generation's network."""
@@ -174,18 +181,45 @@ def _requested_tree(spec: TaskSpec, request: Request) -> dict[str, Any]:
         tree["plugins"] = list(request.plugins)
     if request.method is not None:
         preset = spec.presets.get(str(tree.get("preset")))
-        named = {} if preset is None else preset.methods.get(request.method, {})
+        named = {} if preset is None else preset.methods.get(str(request.method), {})
         tree["method"] = method_tree(spec, request.method, named)
     networks = tree.get("networks")
     for place, name in ((0, request.teacher), (1, request.student)):
         # A list that is none, or too short, is for the validation to judge.
         if name is not None and isinstance(networks, list) and place <= len(networks):
             networks[place : place + 1] = [{"name": name, "arguments": {}, "taps": []}]
+    if request.student is not None and request.students:
+        raise RequestError(
+            f"student '{request.student}' and students {', '.join(request.students)} both name the last generation: "
+            "give one of the two."
+        )
     if request.students:
         tree["students"] = [{"name": name, "taps": []} for name in request.students]
     for path, value in request.settings:
+        field = path.partition(".")[0]
+        if field in _APART:
+            raise RequestError(
+                f"{path}={value!r} cannot be set among the other fields, which follow from it: {_APART[field]}; in a "
+                f"study it is a field of its own, {field}."
+            )
         change(tree, path, value)
+    _require_generations(tree, [path for path, _value in request.settings])
     return tree
+
+
+def _require_generations(tree: Mapping[str, Any], paths: Sequence[str]) -> None:
+    """RequestError where one of `paths` sets the recipe of a generation that the chain does not have.
+
+    A preset may have recipes for more generations than a chain that a request puts in place of its own.
+    """
+    networks = tree.get("networks")
+    for path in paths:
+        part, _dot, rest = path.partition(".")
+        number = rest.partition(".")[0]
+        if part != "generation_recipes" or not number or not isinstance(networks, list | tuple):
+            continue
+        if not number.isdecimal() or not 1 <= int(number) <= len(networks):
+            raise RequestError(f"{path} is of no generation: the chain has the generations 1 to {len(networks)}.")
 
 
 def preset_tree(spec: TaskSpec, name: str) -> dict[str, Any]:
@@ -194,7 +228,7 @@ def preset_tree(spec: TaskSpec, name: str) -> dict[str, Any]:
     Raises:
         RequestError: the task has no such preset.
     """
-    if name not in spec.presets:
+    if not isinstance(name, str) or name not in spec.presets:
         raise RequestError(unknown_name(f"preset of task {spec.name}", name, spec.presets))
     preset = spec.presets[name]
     return RunConfig(
@@ -259,6 +293,9 @@ def _require_key(node: dict[Any, Any], key: str, walked: Sequence[str]) -> None:
 def _place(node: list[Any], key: str, walked: Sequence[str]) -> int:
     if key.isdecimal() and int(key) < len(node):
         return int(key)
+    if not node:
+        whole = ".".join(walked)
+        raise RequestError(f"'{whole}' is empty and has no place '{key}': set it as a whole, {whole}=[...].")
     raise RequestError(f"'{'.'.join(walked)}' has the places 0 to {len(node) - 1}, not '{key}'.")
 
 
@@ -272,8 +309,8 @@ def parse_setting(text: str) -> tuple[str, object]:
     if not equals or not path:
         raise RequestError(f"setting '{text}' must have the form key.path=value, such as recipe.epochs=3.")
     try:
-        return path, yaml.safe_load(value)
-    except yaml.YAMLError:
+        return path, parse_yaml(value)
+    except UnreadableYamlError:
         raise RequestError(f"setting '{text}': the value is not readable as YAML; quote it.") from None
 
 

@@ -18,7 +18,7 @@ def method_tree(spec: TaskSpec, name: str, changes: Mapping[str, object]) -> dic
     Raises:
         RequestError: the task has no such method.
     """
-    if name not in spec.methods:
+    if not isinstance(name, str) or name not in spec.methods:
         raise RequestError(unknown_name(f"method of task {spec.name}", name, spec.methods))
     return {"name": name, **spec.methods[name].parameters.model_dump(mode="json"), "also": {}, **changes}
 
@@ -47,7 +47,7 @@ def checked_also(spec: TaskSpec, values: object, faults: list[str]) -> tuple[tup
         if name == main.get("name"):
             faults.append(f"method.also names '{name}', which is the method itself: set its parameters there")
         elif name not in spec.methods:
-            faults.append(unknown_name(f"method of task {spec.name}", str(name), spec.methods).removesuffix("."))
+            faults.append(unknown_name(f"method of task {spec.name}", name, spec.methods).removesuffix("."))
         else:
             method = spec.methods[name]
             parameters = checked(type(method.parameters), changes or {}, f"method.also.{name}", faults)

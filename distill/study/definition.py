@@ -14,7 +14,7 @@ from densedistill.distill.arm_names import ArmName, Kind
 from densedistill.distill.configuration.recipe import FROZEN
 from densedistill.distill.configuration.validation import validated
 from densedistill.distill.errors import RequestError
-from densedistill.distill.run_dir import read_config_file
+from densedistill.distill.yaml_text import read_mapping
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"
 """Names of studies, arms and conditions are names of folders too."""
@@ -247,7 +247,8 @@ def read_study(path: Path) -> StudyDefinition:
     Raises:
         RequestError: the file is missing or no YAML; or every fault of the study, in one message.
     """
-    return study_from(read_config_file(path), f"study file '{path}'")
+    values = read_mapping(path, "study file", "a study as study.py --print-study shows one")
+    return study_from(values, f"study file '{path}'")
 
 
 def study_from(values: Mapping[str, Any], where: str) -> StudyDefinition:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel
-
-from densedistill.distill.configuration.config import Request, RunConfig
+from densedistill.distill.configuration.config import Request
 from densedistill.distill.configuration.immaterial import among
 from densedistill.distill.errors import RequestError
-from densedistill.distill.spec import TaskSpec
 
 FLAGS = {
     "data": "data.name",
@@ -42,25 +38,6 @@ def merged(*layers: Mapping[str, Any]) -> dict[str, Any]:
                 settings.pop(field, None)
                 settings[field] = value
     return settings
-
-
-def path_fields(spec: TaskSpec) -> frozenset[str]:
-    """Fields in which `$NAME` stands for an environment variable, so that a study file names no machine's folders.
-
-    They are those that the configuration, the data options and the methods' parameters declare as paths.
-    """
-    found = {*_paths(RunConfig, "")}
-    for preset in spec.presets.values():
-        found |= _paths(type(preset.data), "data.")
-    for name, method in spec.methods.items():
-        for part in ("method.", f"method.also.{name}."):
-            found |= _paths(type(method.parameters), part)
-    return frozenset(found)
-
-
-def _paths(model: type[BaseModel], part: str) -> set[str]:
-    fields = model.model_fields.items()
-    return {f"{part}{name}" for name, field in fields if field.annotation in (Path, Path | None)}
 
 
 def expanded(field: str, value: Any, paths: Container[str]) -> Any:

@@ -11,13 +11,15 @@ from typing import Any
 from densedistill.distill.arm_names import ArmName
 from densedistill.distill.configuration.config import Resolved, resolve
 from densedistill.distill.configuration.immaterial import HOW_DATA_ARE_READ, among
+from densedistill.distill.configuration.paths import path_fields
 from densedistill.distill.errors import RequestError
 from densedistill.distill.spec import TaskSpec
 from densedistill.distill.study.arms import StudyArm, study_arms
 from densedistill.distill.study.contrasts import StudyContrast, contrasts_of
+from densedistill.distill.study.decided import require_undecided
 from densedistill.distill.study.definition import Expectation, StudyDefinition
 from densedistill.distill.study.expectations import expected_of
-from densedistill.distill.study.layers import RunSettings, merged, path_fields
+from densedistill.distill.study.layers import RunSettings, merged
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,8 +59,9 @@ def plan_study(study: StudyDefinition, spec: TaskSpec) -> StudyPlan:
 
     Raises:
         RequestError: every arm whose settings are wrong, with what is wrong, in one message; or a contrast or the
-            claim names an arm that there is not.
+            claim names an arm that there is not; or a layer sets what the study itself decides.
     """
+    require_undecided(study)
     arms = study_arms(study)
     contrasts = contrasts_of(study, arms)
     expects = expected_of(study, arms)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from densedistill import backbones
+from densedistill.tasks.request import RunRequest
 from densedistill.tools.distill import main
 
 Refused = Callable[..., str]
@@ -48,6 +50,8 @@ def refused(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pyt
     ("words", "said"),
     [
         (["--preset", "papre"], "Did you mean 'paper'"),
+        (["--set", "preset=paper"], "give --preset NAME"),
+        (["--student", "smp/unet-resnet18", "--students", "a,b"], "both name the last generation"),
         (["--method", "soft-map"], "Did you mean 'soft-maps'"),
         (["--set", "recipe.epocs=3"], "Did you mean 'epochs'"),
         (["--set", "recipe.epochs"], "key.path=value"),
@@ -208,6 +212,18 @@ def test_resuming_with_a_changed_configuration(
     assert "method.alpha: 0.5 -> 0.25" in message
 
 
+def test_resuming_with_the_configuration_of_another_run(
+    refused: Refused, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    _begun(capsys, tmp_path / "out")
+    same = tmp_path / "out" / "config.yaml"
+    other = tmp_path / "other.yaml"
+    other.write_text(same.read_text().replace("seed: 0", "seed: 4"))
+    assert "seed: 0 -> 4" in refused("--resume", "--config", str(other))
+    assert "does not exist" in refused("--resume", "--config", str(tmp_path / "absent.yaml"))
+    assert main(["--resume", "--out", str(tmp_path / "out"), "--config", str(same), "--print-config"]) == 0
+
+
 def test_a_folder_with_other_files(refused: Refused, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
@@ -227,3 +243,25 @@ def test_nothing_to_resume(capsys: pytest.CaptureFixture[str], tmp_path: Path, m
     assert main(["--resume", "--out", "nowhere"]) == 2
     assert "holds no run" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_latest_run_is_the_one_that_was_begun_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def begun(name: str, second: int, result: str | None = None) -> None:
+        folder = Path("runs") / "edges" / name
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text("task: edges\n")
+        os.utime(folder / "config.yaml", (second, second))
+        if result is not None:
+            (folder / "result.json").write_text(result)
+
+    # By name `mine` would be the last, and `-2` come after `-10`.
+    begun("mine", 1)
+    begun("20260101-000000-demo-2", 2, '{"complete": false}')
+    begun("20260101-000000-demo-10", 3, '{"compl')
+    begun("20260102-000000-demo", 4, '{"complete": true}')
+    assert RunRequest(resume=True).folder() == Path("runs/edges/20260101-000000-demo-10")
+    for name in ("mine", "20260101-000000-demo-2", "20260101-000000-demo-10"):
+        (Path("runs") / "edges" / name / "result.json").write_text('{"complete": true}')
+    assert RunRequest(resume=True, task="edges").folder() == Path("runs/edges/20260102-000000-demo")

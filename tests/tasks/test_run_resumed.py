@@ -95,3 +95,19 @@ def test_figures_of_other_data_are_refused_before_anything_is_written(
     with pytest.raises(RequestError, match=message):
         trained(tmp_path / "mine", settings={field: str(tmp_path / "theirs")})
     assert not (tmp_path / "mine").exists()
+
+
+def test_paths_that_settings_give_do_not_depend_on_the_working_directory(
+    tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = [("compared_with", "other"), ("teacher_run", "rel")]
+    resolved = RunRequest(task="tiny_cls", settings=settings).resolve()
+    assert (resolved.config.compared_with, resolved.config.teacher_run) == (tmp_path / "other", tmp_path / "rel")
+    # A run that was begun when they were written as they were given goes on.
+    begun = RunDir(tmp_path / "run")
+    begun.write_config({**resolved.config.plain(), "compared_with": "other", "teacher_run": "rel"})
+    assert changed(begun, resolved) == []
+    assert changed(begun, RunRequest(out=begun.path, resume=True).resolve()) == []
+    elsewhere = RunRequest(task="tiny_cls", settings=[("compared_with", "third"), ("teacher_run", "rel")]).resolve()
+    assert [field.path for field in changed(begun, elsewhere)] == ["compared_with"]

@@ -102,6 +102,21 @@ def test_wrong_requests(words: list[str], said: str, capsys: pytest.CaptureFixtu
     assert said in refused([*words, "--print-study"], capsys)
 
 
+@pytest.mark.parametrize("content", ["", "- a", None])
+def test_a_file_that_is_no_study(content: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "empty.yaml"
+    if content is not None:
+        path.write_text(content)
+    said = refused(["--study", str(path), "--print-study"], capsys)
+    assert "study.py --print-study" in said
+    assert "earlier run" not in said
+
+
+def test_a_fault_of_the_whole_study_stands_alone(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(["--study", str(file), "--seeds", "1,1", "--print-study"], capsys)
+    assert "--study: seeds [1, 1] has a seed twice" in said
+
+
 def test_a_file_has_no_size(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--preset demo is the size of a built-in study" in refused(
         ["--study", str(file), "--preset", "demo"], capsys

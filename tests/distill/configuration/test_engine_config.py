@@ -90,10 +90,22 @@ def test_settings_of_another_form_are_refused(text: str) -> None:
         ("generations=4", "the chain has 3 networks"),
         ("generation_recipes.2.epochs=-1", "epochs=-1"),
         ("controls=[direct]", "--generations 3"),
-        ("preset=papre", "unknown preset of task tiny_cls 'papre'"),
-        ("task=edges", "task"),
+        ("preset=paper", "give --preset NAME"),
+        ("task=edges", "give --task NAME"),
+        ("plugins=[x]", "give --plugin FILE"),
+        ("plugins.0=x", "give --plugin FILE"),
         ("recipe=3", "recipe=3"),
-        ("networks=[]", "networks"),
+        ("networks=[]", "networks=[]: tuple should have at least 1 item"),
+        ("students.0.name=x", "'students' is empty and has no place '0': set it as a whole, students=[...]"),
+        ("recipe.epochs=yes", "recipe.epochs=True: must be a number"),
+        ("recipe.batch_size=true", "recipe.batch_size=True: must be a number"),
+        ("recipe.milestones=[1, true]", "recipe.milestones.1=True: must be a number"),
+        ("recipe.ema_decay=false", "recipe.ema_decay=False: must be a number"),
+        ("seed=true", "seed=True: must be a number"),
+        ("generation_recipes.2.epochs=true", "epochs=True: must be a number"),
+        ("method.alpha=true", "method.alpha=True: must be a number"),
+        ("generation_recipes.9.epochs=3", "generation_recipes.9.epochs is of no generation"),
+        ("generation_recipes.0.epochs=3", "generation_recipes.0.epochs is of no generation"),
     ],
 )
 def test_wrong_values_are_told(spec: TaskSpec, setting: str, said: str) -> None:
@@ -122,6 +134,15 @@ def test_a_preset_cannot_be_asked_for_beside_a_configuration(spec: TaskSpec) -> 
     assert resolve(spec, Request(base=base, preset="demo")).config.preset == "demo"
     with pytest.raises(RequestError, match="preset 'paper' does not apply"):
         resolve(spec, Request(base=base, preset="paper"))
+
+
+def test_one_student_or_several(spec: TaskSpec) -> None:
+    with pytest.raises(RequestError, match="student 'x' and students a, b both name the last generation"):
+        resolve(spec, Request(student="x", students=("a", "b")))
+
+
+def test_booleans_stay_where_they_are_meant(spec: TaskSpec) -> None:
+    assert _resolve(spec, "recipe.nesterov=true", "recipe.ema_decay=0.5").config.recipe.nesterov is True
 
 
 def test_written_configuration_reads_back_equal(spec: TaskSpec, tmp_path: Path) -> None:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
-from pathlib import Path
-from types import ModuleType
-
 import pytest
-from pydantic import BaseModel
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.study.layers import RunSettings, merged, path_fields
-from densedistill.tasks import get
+from densedistill.distill.study.layers import RunSettings, merged
 
 
 def test_a_flag_and_its_field_are_one() -> None:
@@ -54,23 +48,3 @@ def test_paths_may_name_environment_variables(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.delenv("WEIGHTS_HERE")
     with pytest.raises(RequestError, match=r"environment variable that is not set"):
         RunSettings.of("demo", {"teacher_weights": "$WEIGHTS_HERE/a.pth"}, {"teacher_weights"})
-
-
-class Anchored(BaseModel):
-    """Parameters of a method from outside."""
-
-    anchors: Path | None = None
-    note: str = ""
-
-
-def test_paths_are_what_models_declare_as_such(tiny: ModuleType) -> None:
-    spec = tiny.tiny_spec("edges")
-    outside = dataclasses.replace(next(iter(spec.methods.values())), name="outside", parameters=Anchored())
-    found = path_fields(dataclasses.replace(spec, methods={**spec.methods, "outside": outside}))
-    assert {"teacher_weights", "student_weights", "method.anchors", "method.also.outside.anchors"} <= found
-    assert not found & {"method.note", "method.alpha", "data.name", "seed", "device"}
-
-
-def test_paths_of_the_tasks_are_known() -> None:
-    assert {"data.root", "method.vgg19"} <= path_fields(get("sr"))
-    assert "data.root" in path_fields(get("cls"))

@@ -203,23 +203,28 @@ def _requested_tree(spec: TaskSpec, request: Request) -> dict[str, Any]:
                 f"study it is a field of its own, {field}."
             )
         change(tree, path, value)
-    _require_generations(tree, [path for path, _value in request.settings])
+    _require_generations(tree, request.settings)
     return tree
 
 
-def _require_generations(tree: Mapping[str, Any], paths: Sequence[str]) -> None:
-    """RequestError where one of `paths` sets the recipe of a generation that the chain does not have.
+def _require_generations(tree: Mapping[str, Any], settings: Sequence[tuple[str, object]]) -> None:
+    """RequestError where one of `settings` is the recipe of a generation that the chain does not have.
 
     A preset may have recipes for more generations than a chain that a request puts in place of its own.
     """
     networks = tree.get("networks")
-    for path in paths:
+    if not isinstance(networks, list | tuple):
+        return
+    for path, value in settings:
         part, _dot, rest = path.partition(".")
-        number = rest.partition(".")[0]
-        if part != "generation_recipes" or not number or not isinstance(networks, list | tuple):
+        if part != "generation_recipes":
             continue
-        if not number.isdecimal() or not 1 <= int(number) <= len(networks):
-            raise RequestError(f"{path} is of no generation: the chain has the generations 1 to {len(networks)}.")
+        numbers = [rest.partition(".")[0]] if rest else map(str, value) if isinstance(value, Mapping) else ()
+        for number in numbers:
+            if not number.isdecimal() or not 1 <= int(number) <= len(networks):
+                raise RequestError(
+                    f"{part}.{number} is of no generation: the chain has the generations 1 to {len(networks)}."
+                )
 
 
 def preset_tree(spec: TaskSpec, name: str) -> dict[str, Any]:

@@ -70,7 +70,7 @@ def study_record(
         "axes": axes_of(plan.arms),
         "conditions": study.conditions,
         "complete": all(found.settled for found in (*trials.values(), *teachers.values())),
-        "teachers": [_teacher(key, found, folder) for key, found in teachers.items()],
+        "teachers": [_teacher(key, found, folder, own.name) for key, found in teachers.items()],
         "arms": [_arm(plan, arm, trials, folder, own.name) for arm in plan.arms],
         "contrasts": [
             {"contrast": one.name, "label": one.label, "of": list(one.of), "minus": list(one.minus)}
@@ -84,8 +84,10 @@ def study_record(
     }
 
 
-def _teacher(key: str, found: JobView, folder: StudyDir) -> dict[str, Any]:
-    return {"key": key, "run": folder.relative(folder.teacher(key)), **_job(found)}
+def _teacher(key: str, found: JobView, folder: StudyDir, metric: str) -> dict[str, Any]:
+    first = _first_test(found)
+    judged = {"test": first.get(metric)} if first else {}
+    return {"key": key, "run": folder.relative(folder.teacher(key)), **_job(found), **judged}
 
 
 def _arm(
@@ -127,8 +129,14 @@ def _trial(plan: StudyPlan, arm: StudyArm, seed: int, found: JobView, folder: St
 
 def _judged(found: JobView, metric: str) -> dict[str, Any]:
     """The figure that a trial is compared by, which may have been another one when the trial was recorded."""
-    first: Mapping[str, Any] = next(iter(found.figures.get("tests", {}).values()), {})
+    first = _first_test(found)
     return {"test": _figure(first, metric)} if first else {}
+
+
+def _first_test(found: JobView) -> Mapping[str, Any]:
+    """The figures of the first test set; empty while there are none."""
+    first: Mapping[str, Any] = next(iter(found.figures.get("tests", {}).values()), {})
+    return first
 
 
 def _job(found: JobView) -> dict[str, Any]:

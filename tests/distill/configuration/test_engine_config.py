@@ -104,8 +104,9 @@ def test_settings_of_another_form_are_refused(text: str) -> None:
         ("seed=true", "seed=True: must be a number"),
         ("generation_recipes.2.epochs=true", "epochs=True: must be a number"),
         ("method.alpha=true", "method.alpha=True: must be a number"),
-        ("generation_recipes.9.epochs=3", "generation_recipes.9.epochs is of no generation"),
-        ("generation_recipes.0.epochs=3", "generation_recipes.0.epochs is of no generation"),
+        ("generation_recipes.9.epochs=3", "generation_recipes.9 is of no generation"),
+        ("generation_recipes={9: {epochs: 3}}", "generation_recipes.9 is of no generation"),
+        ("generation_recipes.0.epochs=3", "generation_recipes.0 is of no generation"),
     ],
 )
 def test_wrong_values_are_told(spec: TaskSpec, setting: str, said: str) -> None:

@@ -24,7 +24,7 @@ from densedistill.distill.machine.collective import from_main
 from densedistill.distill.machine.memory import peak_megabytes, reset_peak
 from densedistill.distill.machine.signals import StopSignal
 from densedistill.distill.networks import Pretrained
-from densedistill.distill.record import Course, Measured, record_of
+from densedistill.distill.record import COPIED, Course, Measured, record_of
 from densedistill.distill.result import make_result
 from densedistill.distill.run_parts import RunParts
 from densedistill.distill.scoring import Scoring
@@ -268,7 +268,7 @@ class Chain(CachingAssembler):
 
     def _result(self) -> dict[str, Any]:
         folders = [self.run_dir.arm(plan.name) for plan in self.plans]
-        records = [folder.record() for folder in folders if folder.done]
+        records = [folder.record("variant", *COPIED) for folder in folders if folder.done]
         return make_result(
             self.resolved,
             self.data,

@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from densedistill.distill.errors import RequestError, first_line
+
 Undecoded = Literal["surrogateescape", "backslashreplace"]
 
 
@@ -23,8 +25,14 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         temporary.replace(path)
+    except OSError as error:
+        if error.filename is not None and str(error.filename) == str(temporary):
+            # Whoever reads the message knows the file by its own name.
+            error.filename = str(path)
+        raise
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
 
 
 def grant(path: Path) -> None:
@@ -61,7 +69,20 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object."""
-    value: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+def read_json(path: Path, remedy: str = "remove it, or put the original back in its place") -> dict[str, Any]:
+    """Read a JSON object.
+
+    Args:
+        path: of the file.
+        remedy: what to do about a file that holds none, as the end of a sentence.
+
+    Raises:
+        RequestError: what is in the file is no JSON, or no object.
+    """
+    try:
+        value: object = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise RequestError(f"'{path}' is not valid JSON ({first_line(error)}): {remedy}.") from error
+    if not isinstance(value, dict):
+        raise RequestError(f"'{path}' holds no JSON object: {remedy}.")
     return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,14 @@ from densedistill.distill.files import read_json, write_json, write_text
 from densedistill.distill.yaml_text import read_mapping
 
 SCHEMA = 1
+
+IDENTITY = ("arm", "generation", "role", "network", "arguments", "builder")
+"""What every reader of an arm's record needs."""
+TRAINED_AGAIN = "remove it and resume the run, which then trains this whole arm again"
+"""The remedy for a damaged arm.json: the arm's state is gone by then, and its figures stand nowhere else in full."""
+WRITTEN_ANEW = "remove it and resume the run, which writes it anew"
+"""The remedy for what follows from other files of the run."""
+_UNEXAMINED = "remove it and resume the run, whose result then says nothing of that examination"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +51,18 @@ class ArmDir:
         """Whether the arm has finished."""
         return self.record_file.is_file()
 
-    def record(self) -> dict[str, Any]:
-        """The finished arm's record."""
-        return read_json(self.record_file)
+    def record(self, *further: str) -> dict[str, Any]:
+        """The finished arm's record.
+
+        Args:
+            further: keys that are needed beside those which say what the arm is.
+
+        Raises:
+            RequestError: it is damaged, or lacks what is needed.
+        """
+        found = read_json(self.record_file, TRAINED_AGAIN)
+        _require_keys(self.record_file, found, (*IDENTITY, *further), TRAINED_AGAIN)
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +116,28 @@ class RunDir:
         return read_config_file(self.config_file)
 
     def doctor(self) -> dict[str, Any] | None:
-        """What the doctor found before the run; None where it was not asked."""
-        return read_json(self.doctor_file) if self.doctor_file.is_file() else None
+        """What the doctor found before the run; None where it was not asked.
+
+        Raises:
+            RequestError: its file is damaged.
+        """
+        if not self.doctor_file.is_file():
+            return None
+        found = read_json(self.doctor_file, _UNEXAMINED)
+        _require_keys(self.doctor_file, found, ("status", "seconds", "findings"), _UNEXAMINED)
+        return found
+
+    def result(self) -> dict[str, Any]:
+        """The result of the run.
+
+        Raises:
+            RequestError: its file is damaged.
+            OSError: there is none, or it cannot be read.
+        """
+        found = read_json(self.result_file, WRITTEN_ANEW)
+        if not isinstance(found.get("data", {}), dict):
+            raise RequestError(f"'{self.result_file}' has no object as 'data': {WRITTEN_ANEW}.")
+        return found
 
     def arms(self) -> list[str]:
         """The finished arms, in name order."""
@@ -120,21 +157,28 @@ class RunDir:
             file.write(json.dumps(dict(line), allow_nan=False) + "\n")
 
     def drop_metrics(self, arm: str, from_epoch: int) -> None:
-        """Remove `arm`'s lines from `from_epoch` on, and a last line that a crash cut short.
+        """Remove `arm`'s lines from `from_epoch` on, and what is no line of an epoch, as where a crash cut one short.
 
         A resumed arm trains those epochs again and writes the same lines.
         """
         if not self.metrics_file.is_file():
             return
         kept = []
-        for line in self.metrics_file.read_text(encoding="utf-8").splitlines():
+        for line in self.metrics_file.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 entry = json.loads(line)
-            except json.JSONDecodeError:
+                of, epoch = entry["arm"], int(entry["epoch"])
+            except (ValueError, KeyError, TypeError):
                 continue
-            if entry["arm"] != arm or entry["epoch"] < from_epoch:
+            if of != arm or epoch < from_epoch:
                 kept.append(line + "\n")
         write_text(self.metrics_file, "".join(kept))
+
+
+def _require_keys(file: Path, found: Mapping[str, Any], keys: Iterable[str], remedy: str) -> None:
+    lacking = [key for key in keys if key not in found]
+    if lacking:
+        raise RequestError(f"'{file}' lacks {', '.join(lacking)}: {remedy}.")
 
 
 def read_config_file(path: Path) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class Starts:
         # A run of an earlier version has it in the records of finished arms alone.
         roles: tuple[Role, ...] = ("student", "scratch", "direct")
         siblings = (self._run_dir.arm(arm_name(plan.generation, role, plan.variant)) for role in roles)
-        records = (sibling.record() for sibling in siblings if sibling.done)
+        records = (sibling.record("init") for sibling in siblings if sibling.done)
         return next((str(record["init"]) for record in records), None)
 
     def decide(self, plan: ArmPlan, init: str) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from torch import nn
 
+from densedistill.distill.arm_names import ArmName
 from densedistill.distill.errors import RequestError, first_line, unknown_name
 from densedistill.distill.networks import NetworkSource, source_by_name
 from densedistill.distill.plugins import load_plugin, recorded_plugins
@@ -50,14 +49,14 @@ def finished_arm(run: RunDir, arm: str | None = None) -> str:
         if arm not in done:
             raise RequestError(unknown_name(f"finished arm of '{run.path}'", arm, done))
         return arm
-    records: list[Mapping[str, Any]] = [run.arm(name).record() for name in done]
-    students = [record for record in records if record["role"] == "student"]
-    if not students:
-        raise RequestError(
-            f"'{run.path}' holds no distilled student that is done: name one of its finished arms "
-            f"({', '.join(done) or 'there is none yet'})."
-        )
-    return str(max(students, key=lambda record: int(record["generation"]))["arm"])
+    # The last generation first, and no record further than it is needed: a damaged one of another arm is no obstacle.
+    for name in sorted(done, key=lambda name: -ArmName.parse(name).generation):
+        if ArmName.parse(name).kind in ("student", "other") and run.arm(name).record()["role"] == "student":
+            return name
+    raise RequestError(
+        f"'{run.path}' holds no distilled student that is done: name one of its finished arms "
+        f"({', '.join(done) or 'there is none yet'})."
+    )
 
 
 def rebuild(folder: ArmDir, networks: NetworkSource) -> nn.Module:

@@ -7,15 +7,13 @@ against no teacher at all.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from densedistill.distill.arm_names import Role, arm_name
 from densedistill.distill.data import TaskData
-from densedistill.distill.errors import RequestError
-from densedistill.distill.files import read_json
+from densedistill.distill.errors import RequestError, first_line
 from densedistill.distill.gains import transfer_efficiency
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.spec import MetricSpec
@@ -32,13 +30,12 @@ def read_earlier(folder: Path | None, task: str, metric: MetricSpec) -> Records:
     """
     if folder is None:
         return {}
-    file = RunDir(folder).result_file
     try:
-        found = read_json(file)
+        found = RunDir(folder).result()
         judged, arms = found["metric"]["name"], {arm["arm"]: arm for arm in found["arms"]}
-    except (OSError, json.JSONDecodeError, KeyError, TypeError) as error:
+    except (OSError, RequestError, KeyError, TypeError) as error:
         raise RequestError(
-            f"compared_with is '{folder}', which holds no readable result.json ({type(error).__name__}): give the "
+            f"compared_with is '{folder}', which holds no readable result.json ({first_line(error)}): give the "
             "folder of a finished run"
         ) from None
     if (found.get("task"), judged) != (task, metric.name):
@@ -60,10 +57,9 @@ def require_same_data(field: str, folder: Path | None, data: TaskData) -> None:
     Raises:
         RequestError: another data set, or other numbers of test images.
     """
-    file = None if folder is None else RunDir(folder).result_file
-    if file is None or not file.is_file():
+    if folder is None or not RunDir(folder).result_file.is_file():
         return
-    theirs = read_json(file).get("data", {})
+    theirs = RunDir(folder).result().get("data", {})
     there = (theirs.get("name", data.name), dict(theirs.get("tests", {})))
     here = (data.name, {name: len(images.ids) for name, images in data.tests.items()})
     if there[0] != here[0] or (there[1] and there[1] != here[1]):

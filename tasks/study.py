@@ -13,7 +13,7 @@ from densedistill.backbones.errors import NetworkError
 from densedistill.datasets.base import DataError
 from densedistill.distill.adoption import TEACHER
 from densedistill.distill.errors import InterruptedRunError, RequestError
-from densedistill.distill.files import read_json, write_json
+from densedistill.distill.files import write_json
 from densedistill.distill.gains import best
 from densedistill.distill.machine.signals import StopSignal
 from densedistill.distill.plugins import load_plugin
@@ -281,10 +281,10 @@ class StudyWork:
         """Data and environment, from the first finished run in the folder."""
         for key, found in trials.items():
             arm, seed = self.places[key]
-            file = self.folder.run(arm.name, seed).result_file
-            if not self._about and found.state == "done" and file.is_file():
-                result = read_json(file)
-                self._about = {"data": result["data"], "environment": result["environment"]}
+            run = self.folder.run(arm.name, seed)
+            if not self._about and found.state == "done" and run.result_file.is_file():
+                result = run.result()
+                self._about = {"data": result.get("data", {}), "environment": result.get("environment", {})}
         return self._about
 
 

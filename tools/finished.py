@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from densedistill.distill.configuration.config import Resolved
 from densedistill.distill.data import EvalSet, TaskData
 from densedistill.distill.errors import RequestError, unknown_name
-from densedistill.distill.files import read_json
 from densedistill.distill.outputs import Batch
 from densedistill.distill.run_dir import RunDir
 from densedistill.distill.spec import TaskSpec
@@ -53,7 +52,8 @@ def open_arm(run: Path, arm: str | None) -> FinishedArm:
     """The arm `arm` of the run in folder `run`; None stands for the last generation that was distilled.
 
     Raises:
-        RequestError: no run there, no such finished arm, or its task is not to be had.
+        RequestError: no run there, no such finished arm, its record or the run's result is damaged, or its task is not
+            to be had.
     """
     run_dir = RunDir(run)
     name = finished_arm(run_dir, arm)
@@ -61,9 +61,9 @@ def open_arm(run: Path, arm: str | None) -> FinishedArm:
     return FinishedArm(
         name=name,
         network=load_student(run, name),
-        record=run_dir.arm(name).record(),
+        record=run_dir.arm(name).record("teacher", "classes", "input_mean", "input_std", "recipe"),
         resolved=resolved,
-        recorded_data=read_json(run_dir.result_file)["data"] if run_dir.result_file.is_file() else {},
+        recorded_data=run_dir.result().get("data", {}) if run_dir.result_file.is_file() else {},
     )
 
 

@@ -189,4 +189,4 @@ def _alone(chain: DoctorChain, teacher: ArmPlan) -> dict[str, float]:
     students = [plan for plan in chain.plans if plan.teacher == teacher.name]
     names = {arm_name(plan.generation, "scratch", plan.variant) for plan in students}
     done = [chain.run_dir.arm(name) for name in sorted(names) if chain.run_dir.arm(name).done]
-    return {folder.path.name: float(folder.record()["val"]) for folder in done}
+    return {folder.path.name: float(folder.record("val")["val"]) for folder in done}

@@ -6,11 +6,11 @@ was chosen from them is read back and not chosen again.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from densedistill.distill.errors import RequestError
 from densedistill.distill.files import read_json, write_json
 
 
@@ -23,7 +23,7 @@ class Choices:
         if file.is_file():
             try:
                 self._values = read_json(file)
-            except (json.JSONDecodeError, UnicodeDecodeError):
+            except RequestError:
                 # Cut short by a crash of the machine: nothing that followed from it was saved either.
                 self._values = {}
 

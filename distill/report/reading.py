@@ -11,6 +11,7 @@ from typing import Any
 import yaml
 
 from densedistill.distill.errors import RequestError
+from densedistill.distill.files import read_json
 from densedistill.distill.gains import best
 from densedistill.distill.report.details import read_bins, read_notices
 from densedistill.distill.report.facts import (
@@ -23,6 +24,7 @@ from densedistill.distill.report.facts import (
     RunFacts,
 )
 from densedistill.distill.report.values import entries, fields, integer, number, numbers, text
+from densedistill.distill.run_dir import TRAINED_AGAIN, WRITTEN_ANEW
 from densedistill.distill.wording import ABSENT
 
 
@@ -41,7 +43,7 @@ def read_run(folder: Path) -> RunFacts:
             f"'{folder}' holds no run: there is no result.json, metrics.jsonl or config.yaml in it; "
             "give the folder that distill.py printed at its end."
         )
-    result = read_object(folder / "result.json")
+    result = read_object(folder / "result.json", WRITTEN_ANEW)
     epochs, notes = _read_epochs(folder / "metrics.jsonl")
     config, config_text = _read_config(folder / "config.yaml")
     head = {**{key: config[key] for key in ("task", "preset", "method", "seed") if key in config}, **result}
@@ -153,20 +155,13 @@ def data_facts(data: Mapping[str, Any]) -> DataFacts:
     )
 
 
-def read_object(path: Path) -> Mapping[str, Any]:
+def read_object(path: Path, remedy: str) -> Mapping[str, Any]:
     """The object in a JSON file; an empty one where there is no file.
 
     Raises:
-        RequestError: the file is not JSON.
+        RequestError: the file is not JSON, or holds no object; it ends with `remedy`.
     """
-    if not path.is_file():
-        return {}
-    try:
-        return fields(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise RequestError(
-            f"'{path}' is not valid JSON ({error}): remove it and resume the run, which writes it anew."
-        ) from error
+    return read_json(path, remedy) if path.is_file() else {}
 
 
 def _read_config(path: Path) -> tuple[Mapping[str, Any], str]:
@@ -218,7 +213,7 @@ def _epoch_facts(line: Mapping[str, Any]) -> EpochFacts:
 
 def _read_records(folder: Path) -> tuple[ArmFacts, ...]:
     """The arms that have ended, each from its own record."""
-    records = [read_object(path) for path in sorted(folder.glob("gen_*/arm.json"))]
+    records = [read_object(path, TRAINED_AGAIN) for path in sorted(folder.glob("gen_*/arm.json"))]
     return arm_facts({"arms": records})
 
 

@@ -49,7 +49,7 @@ def read_study_facts(folder: Path) -> StudyFacts:
         raise RequestError(
             f"'{folder}' holds no study: there is no study.json in it; give the folder of study.py --out."
         )
-    study = read_object(folder / "study.json")
+    study = read_object(folder / "study.json", "remove it and run the study again, which goes on and writes it anew")
     if integer(study.get("schema")) != SCHEMA:
         raise RequestError(
             f"'{folder / 'study.json'}' is of schema {study.get('schema')}, and this version reads schema {SCHEMA}: "

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from densedistill.distill.errors import RequestError
 from densedistill.distill.files import is_temporary, read_json, replacing, write_json, write_text
 from densedistill.distill.report.page import write_report_and_files
 
@@ -35,6 +36,21 @@ def test_a_name_that_is_no_utf8_is_written_as_it_was_or_spelt_out(tmp_path: Path
     assert (tmp_path / "a.html").read_text() == "caf\\udce9.png"
     write_json(tmp_path / "a.json", {"image": name})
     assert read_json(tmp_path / "a.json") == {"image": name}
+
+
+@pytest.mark.parametrize("content", [b"", b'{"a": 1', b"\xff\xfe\x00", b"[1]", b"3", b"null"])
+def test_what_holds_no_object_is_named_with_a_remedy(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "arm.json").write_bytes(content)
+    with pytest.raises(RequestError, match=r"arm\.json' (is not valid JSON \(.*\)|holds no JSON object): mend it\."):
+        read_json(tmp_path / "arm.json", "mend it")
+
+
+def test_an_error_names_the_file_and_not_its_temporary_one(tmp_path: Path) -> None:
+    path = tmp_path / "a" / "result.json"
+    path.parent.mkdir()
+    with pytest.raises(OSError, match="No such file") as caught, replacing(path) as temporary:
+        temporary.read_text()
+    assert caught.value.filename == str(path)
 
 
 def test_a_failure_keeps_the_old_file_and_nothing_else(tmp_path: Path) -> None:

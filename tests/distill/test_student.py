@@ -15,6 +15,8 @@ from safetensors.torch import save_file
 from densedistill.distill import load_student
 from densedistill.distill.errors import RequestError
 from densedistill.distill.networks import source_by_name
+from densedistill.distill.run_dir import RunDir
+from densedistill.distill.student import finished_arm
 
 NETWORK = "attention-sr"
 ARGUMENTS = {"scale": 2, "width": 8, "blocks": 1}
@@ -74,6 +76,21 @@ def test_errors_are_one_sentence(run: Path, tmp_path_factory: pytest.TempPathFac
     (run / "gen_02" / "arm.json").unlink()
     with pytest.raises(RequestError, match=r"no distilled student .* \(gen_01, gen_02_scratch, gen_03_direct"):
         load_student(run)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "{}", '{"role": "student", "arm": "gen_02"}', "\0"])
+def test_a_damaged_record_is_named(run: Path, content: str) -> None:
+    (run / "gen_02" / "arm.json").write_text(content)
+    for arm in (None, "gen_02"):
+        with pytest.raises(RequestError, match=r"gen_02/arm\.json' .*: remove it and resume .* trains this whole arm"):
+            load_student(run, arm)
+
+
+def test_a_damaged_record_of_another_arm_is_no_obstacle(run: Path) -> None:
+    for arm in ("gen_01", "gen_02_scratch", "gen_03_direct"):
+        (run / arm / "arm.json").write_bytes(b"\xff")
+    assert finished_arm(RunDir(run)) == "gen_02"
+    load_student(run)
 
 
 def test_weights_that_do_not_fit_are_named(run: Path) -> None:

@@ -271,6 +271,15 @@ def test_ended_arm_of_a_running_run_is_read_from_its_record(make_run: MakeRun) -
     assert "<code>gen_01</code></span>" in page
 
 
+@pytest.mark.parametrize("content", ["{", "[1]"])
+def test_a_damaged_record_costs_its_arm_and_that_is_said(make_run: MakeRun, content: str) -> None:
+    run = make_run(None, [_line("gen_01", 1)])
+    (run / "gen_01").mkdir()
+    (run / "gen_01" / "arm.json").write_text(content)
+    with pytest.raises(RequestError, match=r"arm\.json' .*: remove it and resume .* trains this whole arm again"):
+        write_report(run)
+
+
 def test_several_students_share_one_scratch_control(make_run: MakeRun) -> None:
     result = _result()
     result["arms"][1]["arm"] = "gen_02_b"

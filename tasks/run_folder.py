@@ -18,6 +18,7 @@ from densedistill.distill.configuration.immaterial import IMMATERIAL, among
 from densedistill.distill.configuration.paths import absolute_fields, path_fields
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import is_temporary
+from densedistill.distill.machine.guard import DISK_FULL
 from densedistill.distill.run_dir import RunDir
 
 
@@ -104,7 +105,9 @@ def begin(run_dir: RunDir, resolved: Resolved, *, begun: bool) -> None:
         raise RequestError(
             f"another process has begun a run in '{run_dir.path}' since this one started: give --out another folder."
         ) from None
-    except (PermissionError, NotADirectoryError) as error:
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise
         raise RequestError(
             f"'{run_dir.path}' cannot be written ({error.strerror}): give --out another folder."
         ) from None

@@ -18,14 +18,15 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.curve is not None:
         check_curve_file(Path(options.curve))
     found = rescore(options) if options.run is not None else score_predictions(options)
+    if options.curve is not None and "curve" not in found:
+        raise RequestError(f"task {found['task']} on {found['data']} has no curve: leave --curve out.")
+    # Before the curve is drawn: should that not be possible, the figures are not lost.
+    if options.json:
+        print(json.dumps(found, allow_nan=False), flush=True)
+    else:
+        print_table(found)
     if options.curve is not None:
-        if "curve" not in found:
-            raise RequestError(f"task {found['task']} on {found['data']} has no curve: leave --curve out.")
         draw_curve(
             Path(options.curve), found["curve"], found["metrics"], f"{found['images']} images of {found['data']}"
         )
-    if options.json:
-        print(json.dumps(found, allow_nan=False))
-    else:
-        print_table(found)
     return 0

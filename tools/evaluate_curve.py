@@ -17,12 +17,14 @@ def check_curve_file(path: Path) -> None:
     """Refuse a file that no figure can be written to.
 
     Raises:
-        RequestError: another suffix than `FORMATS`, or no such folder.
+        RequestError: another suffix than `FORMATS`, or no such folder, or it is a folder itself.
     """
     if path.suffix.lower() not in FORMATS:
         raise RequestError(f"--curve '{path}' has no format: end its name in {', '.join(FORMATS)}.")
     if not path.absolute().parent.is_dir():
         raise RequestError(f"--curve '{path}' lies in no folder that is there: make '{path.parent}' first.")
+    if path.is_dir():
+        raise RequestError(f"--curve '{path}' is a folder: give the name of a file.")
 
 
 def draw_curve(path: Path, curve: Mapping[str, Sequence[float]], metrics: Mapping[str, float], title: str) -> None:

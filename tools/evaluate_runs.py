@@ -13,7 +13,7 @@ from pydantic import BaseModel
 
 from densedistill.datasets.classification import ClassificationData, input_sizes
 from densedistill.datasets.edges import load_edge_tests, load_edges
-from densedistill.datasets.roots import ROOT_VARIABLE
+from densedistill.datasets.roots import ROOT_VARIABLE, expanded
 from densedistill.datasets.segmentation import SegmentationData, load_segmentation, load_segmentation_tests
 from densedistill.datasets.super_resolution import (
     HELD_OUT,
@@ -144,7 +144,7 @@ def _moved(arm: FinishedArm, name: str | None, root: str) -> bool:
     if name is None or name != arm.resolved.config.data.get("name"):
         return name is None or name in _own_tests(arm)
     own_root = arm.resolved.config.data.get("root") or os.environ.get(ROOT_VARIABLE)
-    return own_root is not None and Path(own_root).expanduser().resolve() == Path(root).resolve()
+    return own_root is not None and expanded(own_root).resolve() == Path(root).resolve()
 
 
 def _split_again(arm: FinishedArm) -> bool:

@@ -22,6 +22,8 @@ def report(options: argparse.Namespace) -> int:
         sys.stdout.write(study_markdown(_read(folders)))
         return 0
     target = target_of(options.out, folders)
+    if target.parent.exists() and not target.parent.is_dir():
+        raise RequestError(f"--out '{target.parent}' is a file: give a folder, or a name that ends in .html.")
     if len(folders) == 1 and not is_study(folders[0]):
         write_report_and_files(folders[0], target)
     else:

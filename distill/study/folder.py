@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from densedistill.distill.configuration.config import differences
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import is_temporary, write_text
+from densedistill.distill.machine.guard import DISK_FULL
 from densedistill.distill.run_dir import RunDir, read_config_file
 from densedistill.distill.study.definition import StudyDefinition
 
@@ -73,7 +74,9 @@ class StudyDir:
             raise RequestError(f"'{self.path}' is not empty and holds no study: give --out a new or empty folder.")
         try:
             write_text(self.definition_file, yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True))
-        except (PermissionError, NotADirectoryError) as error:
+        except OSError as error:
+            if error.errno in DISK_FULL:
+                raise
             raise RequestError(
                 f"'{self.path}' cannot be written ({error.strerror}): give --out another folder."
             ) from None

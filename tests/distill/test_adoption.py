@@ -21,7 +21,9 @@ def finished(path: Path) -> RunDir:
     arm = run.arm("gen_01")
     arm.path.mkdir(parents=True)
     arm.weights.write_bytes(b"weights")
-    arm.record_file.write_text(json.dumps({"network": "tiny/cls", "arguments": {"width": 8, "dropout": 0.1}, "val": 1}))
+    what = {"arm": "gen_01", "generation": 1, "role": "teacher", "builder": "tiny_task"}
+    built = {"network": "tiny/cls", "arguments": {"width": 8, "dropout": 0.1}}
+    arm.record_file.write_text(json.dumps({**what, **built, "val": 1}))
     return run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 from datetime import datetime
@@ -67,6 +68,29 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tiny: ModuleType) -> None:
     Path("runs").symlink_to("nowhere")
     with pytest.raises(RequestError, match="cannot be made"):
         run_folder.new_folder(resolved()).__enter__()
+
+
+def _refusing(number: int) -> Any:
+    def refuse(*_arguments: object, **_words: object) -> None:
+        raise OSError(number, os.strerror(number), "out")
+
+    return refuse
+
+
+@pytest.mark.parametrize("begun", [True, False])
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENAMETOOLONG, errno.ENOENT])
+def test_a_folder_that_cannot_be_written_is_one_sentence(
+    tiny: ModuleType, monkeypatch: pytest.MonkeyPatch, number: int, begun: bool
+) -> None:
+    monkeypatch.setattr(RunDir, "write_config", _refusing(number))
+    with pytest.raises(RequestError, match=r"'out' cannot be written \(.*\): give --out another folder"):
+        run_folder.begin(RunDir(Path("out")), resolved(), begun=begun)
+
+
+def test_a_disk_that_is_full_is_no_wrong_request(tiny: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(RunDir, "write_config", _refusing(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space left"):
+        run_folder.begin(RunDir(Path("out")), resolved(), begun=True)
 
 
 @pytest.mark.parametrize("linked", [True, False])

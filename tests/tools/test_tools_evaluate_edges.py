@@ -20,7 +20,7 @@ from densedistill.datasets.pixels import read_rgb
 from densedistill.distill import load_student
 from densedistill.distill.boundaries import THRESHOLDS, thin
 from densedistill.tasks.edges import predict
-from densedistill.tools import evaluate
+from densedistill.tools import evaluate, evaluate_actions
 
 Capture = pytest.CaptureFixture[str]
 SIZE = (90, 120)
@@ -140,6 +140,20 @@ def test_the_curve_is_drawn(bsds: Path, sr_run: Path, capsys: Capture) -> None:
     assert "end its name in" in refusal([*words, "--curve", str(bsds / "curve.gif")], capsys)
     assert "make" in refusal([*words, "--curve", str(bsds / "none" / "curve.png")], capsys)
     assert "has no curve" in refusal(["--run", str(sr_run), "--curve", str(file)], capsys)
+
+
+def test_a_curve_that_cannot_be_written_leaves_the_figures(
+    bsds: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, *_arguments: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(evaluate_actions, "draw_curve", refuse)
+    capsys.readouterr()
+    assert evaluate.main([*predicted(bsds, level=100), "--json", "--curve", str(bsds / "curve.svg")]) == 2
+    printed = capsys.readouterr()
+    assert "ods" in json.loads(printed.out)["metrics"]
+    assert "curve.svg' cannot be read or written (Permission denied)" in printed.err
 
 
 def test_another_part_is_another_part(bsds: Path, capsys: Capture) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,13 @@ from densedistill.backbones import NetworkError
 from densedistill.datasets.pixels import read_rgb
 from densedistill.distill import load_student
 from densedistill.distill.errors import RequestError, RunFailedError
+from densedistill.distill.prediction.application import Outcome
 from densedistill.tools import predict, predict_network
 from densedistill.tools.finished import open_arm
 from densedistill.tools.predict_actions import Reading
 from densedistill.tools.predict_inputs import Input, find_inputs, refuse_shared_pictures
 from densedistill.tools.predict_network import Applied
-from densedistill.tools.predict_outputs import endings, side_by_side
+from densedistill.tools.predict_outputs import Answers, endings, side_by_side
 
 Capture = pytest.CaptureFixture[str]
 
@@ -84,6 +86,14 @@ def test_classes_are_ranked_in_a_table(cls_run: Path, tmp_path: Path) -> None:
     for rank, place in enumerate(scores.argsort(descending=True)[:5].tolist(), start=1):
         assert found[0][f"label_{rank}"] == classes[place]
         assert float(found[0][f"score_{rank}"]) == pytest.approx(float(scores[place]), abs=2e-6)
+
+
+def test_a_name_that_is_no_utf8_loses_no_row(tmp_path: Path) -> None:
+    answers = Answers(tmp_path, ["gen_02"])
+    for name in ("a.png", os.fsdecode(b"caf\xe9.png")):
+        answers.write(Input(path=tmp_path / name, name=name), torch.zeros(3, 2, 2), [Outcome(row={"label_1": "cat"})])
+    answers.close()
+    assert (tmp_path / "predictions.csv").read_bytes() == b"image,label_1\na.png,cat\ncaf\xe9.png,cat\n"
 
 
 def test_maps_of_any_size_keep_it(edges_run: Path, tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import yaml
 from densedistill.distill.errors import RequestError
 from densedistill.distill.study import StudyDefinition, read_study
 from densedistill.distill.study.definition import study_from
+from densedistill.distill.study.folder import StudyDir
 
 PLAIN: dict[str, Any] = {
     "name": "mine",
@@ -47,6 +50,10 @@ def test_every_fault_is_in_one_message() -> None:
         ({"arms": {**PLAIN["arms"], "kd": {"setings": {}}}}, ["arms.kd.setings"]),
         ({"arms": {**PLAIN["arms"], "kd": {"grid": {"method.alpha": []}}}}, ["grid of method.alpha is empty"]),
         ({"arms": {}}, ["arms"]),
+        (
+            {"arms": {"scratch": {}, "kd": {"search": {"points": 3, "fields": {"m.a": {"low": 0, "high": math.inf}}}}}},
+            ["high", "must be a finite number"],
+        ),
         ({"control": "none"}, ["control names the arm 'none'", "scratch, kd"]),
         ({"arms": {**PLAIN["arms"], "kd": {"against": "teacher"}}}, ["kd names the arm 'teacher'"]),
         ({"seeds": [1, 1]}, ["a seed twice"]),
@@ -82,3 +89,15 @@ def test_a_missing_file_is_said(tmp_path: Path) -> None:
 def test_defaults_stay_out_of_the_short_form() -> None:
     short = yaml.safe_load(StudyDefinition.model_validate(PLAIN).yaml())
     assert set(short) == set(PLAIN)
+
+
+@pytest.mark.parametrize("number", [errno.EROFS, errno.ENOENT])
+def test_a_folder_that_cannot_be_written_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(*_arguments: object, **_words: object) -> None:
+        raise OSError(number, "not here", "study.yaml")
+
+    monkeypatch.setattr("densedistill.distill.study.folder.write_text", refuse)
+    with pytest.raises(RequestError, match=r"cannot be written \(not here\): give --out another folder"):
+        StudyDir(tmp_path / "out").claim(study_from(PLAIN, "here"))

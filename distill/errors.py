@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import errno
 from collections.abc import Iterable
 from pathlib import Path
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+"""What the system calls a disk, or a user's share of it, that holds no more."""
 
 
 class RequestError(ValueError):

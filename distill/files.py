@@ -14,6 +14,11 @@ from densedistill.distill.errors import RequestError, first_line
 
 Undecoded = Literal["surrogateescape", "backslashreplace"]
 
+TRAINED_AGAIN = "remove it and resume the run, which then trains this whole arm again"
+"""The remedy for a damaged arm.json: the arm's state is gone by then, and its figures stand nowhere else in full."""
+WRITTEN_ANEW = "remove it and resume the run, which writes it anew"
+"""The remedy for what follows from other files of the run."""
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:

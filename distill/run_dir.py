@@ -11,17 +11,13 @@ from typing import Any
 import yaml
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.files import read_json, write_json, write_text
+from densedistill.distill.files import TRAINED_AGAIN, WRITTEN_ANEW, read_json, write_json, write_text
 from densedistill.distill.yaml_text import read_mapping
 
 SCHEMA = 1
 
 IDENTITY = ("arm", "generation", "role", "network", "arguments", "builder")
 """What every reader of an arm's record needs."""
-TRAINED_AGAIN = "remove it and resume the run, which then trains this whole arm again"
-"""The remedy for a damaged arm.json: the arm's state is gone by then, and its figures stand nowhere else in full."""
-WRITTEN_ANEW = "remove it and resume the run, which writes it anew"
-"""The remedy for what follows from other files of the run."""
 _UNEXAMINED = "remove it and resume the run, whose result then says nothing of that examination"
 
 

@@ -16,9 +16,8 @@ from densedistill.distill.adoption import TEACHER
 from densedistill.distill.configuration.config import Difference, Resolved, RunConfig, differences
 from densedistill.distill.configuration.immaterial import IMMATERIAL, among
 from densedistill.distill.configuration.paths import absolute_fields, path_fields
-from densedistill.distill.errors import RequestError
+from densedistill.distill.errors import DISK_FULL, RequestError
 from densedistill.distill.files import is_temporary
-from densedistill.distill.machine.guard import DISK_FULL
 from densedistill.distill.run_dir import RunDir
 
 

@@ -42,7 +42,7 @@ def guarded(command: Callable[[], int]) -> int:
 
 def _of_file(error: OSError) -> int:
     """Say which file cannot be read or written; returns the exit status."""
-    from densedistill.distill.machine.guard import DISK_FULL
+    from densedistill.distill.errors import DISK_FULL
 
     name = os.fsdecode(error.filename)
     if error.errno in DISK_FULL:

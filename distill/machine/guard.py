@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 
-from densedistill.distill.errors import RunFailedError, first_line
-
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What the system calls a disk, or a user's share of it, that holds no more."""
+from densedistill.distill.errors import DISK_FULL, RunFailedError, first_line
 
 
 def of_memory(error: Exception) -> bool:

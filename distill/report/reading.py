@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 from densedistill.distill.errors import RequestError
-from densedistill.distill.files import read_json
+from densedistill.distill.files import TRAINED_AGAIN, WRITTEN_ANEW, read_json
 from densedistill.distill.gains import best
 from densedistill.distill.report.details import read_bins, read_notices
 from densedistill.distill.report.facts import (
@@ -24,7 +24,6 @@ from densedistill.distill.report.facts import (
     RunFacts,
 )
 from densedistill.distill.report.values import entries, fields, integer, number, numbers, text
-from densedistill.distill.run_dir import TRAINED_AGAIN, WRITTEN_ANEW
 from densedistill.distill.wording import ABSENT
 
 

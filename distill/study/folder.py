@@ -9,9 +9,8 @@ import yaml
 from pydantic import ValidationError
 
 from densedistill.distill.configuration.config import differences
-from densedistill.distill.errors import RequestError
+from densedistill.distill.errors import DISK_FULL, RequestError
 from densedistill.distill.files import is_temporary, write_text
-from densedistill.distill.machine.guard import DISK_FULL
 from densedistill.distill.run_dir import RunDir, read_config_file
 from densedistill.distill.study.definition import StudyDefinition
 

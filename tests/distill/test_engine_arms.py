@@ -128,7 +128,7 @@ def _first_losses(tiny: ModuleType, kind: str, out: Path, arm: str) -> tuple[dic
     """The losses of an arm's first look at a batch, with its network as it was, in evaluation mode."""
     chain = tiny.tiny_chain(tiny.tiny_spec(kind), out)
     for plan in chain.plans[: chain.plans.index(_plan(chain, arm))]:
-        chain._run_lesson([plan])
+        chain._run_lesson([plan], {})
     made = chain.assemble(_plan(chain, arm)).arm
     batch = sample_batch(chain.data, 8, chain.runtime)
     objective = Objective(made.terms)

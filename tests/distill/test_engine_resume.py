@@ -221,7 +221,7 @@ def _raise(error: BaseException) -> Any:
 
 
 @pytest.mark.parametrize("error", [FULL, TORN], ids=["system", "torch"])
-@pytest.mark.parametrize("place", ["checkpoint.save_state", "chain.save_weights", "chain.write_json"])
+@pytest.mark.parametrize("place", ["lessons.checkpoint.save_state", "chain.save_weights", "chain.write_json"])
 def test_a_full_disk_leaves_the_last_good_state(
     tiny: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, place: str
 ) -> None:

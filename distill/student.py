@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 from torch import nn
@@ -63,16 +65,24 @@ def rebuild(folder: ArmDir, networks: NetworkSource) -> nn.Module:
     """A finished arm's network as `networks` builds it, with the arm's weights, in evaluation mode.
 
     Raises:
+        RequestError: the arm's record is damaged; the weights file is missing, damaged or of another network.
+    """
+    return built_again(folder.record(), folder.weights, networks)
+
+
+def built_again(record: Mapping[str, Any], weights: Path, networks: NetworkSource) -> nn.Module:
+    """The network that `record` describes by `network`, `arguments` and perhaps `adapter`, with `weights`.
+
+    Raises:
         RequestError: the weights file is missing, damaged or of another network.
     """
-    record = folder.record()
     network = networks.build(record["network"], record["arguments"], pretrained="none").module
     if record.get("adapter") is not None:
         network = ReusedHead.model_validate(record["adapter"]).around(network)
     try:
-        network.load_state_dict(load_tensors(folder.weights))
+        network.load_state_dict(load_tensors(weights))
     except (OSError, RuntimeError, SafetensorError) as error:
         raise RequestError(
-            f"weights '{folder.weights}' cannot be loaded into {record['network']}: {first_line(error)}"
+            f"weights '{weights}' cannot be loaded into {record['network']}: {first_line(error)}"
         ) from error
     return network.eval()

@@ -12,12 +12,12 @@ from densedistill.distill.arm import Arm
 from densedistill.distill.doctor.finding import Finding
 from densedistill.distill.errors import RequestError
 from densedistill.distill.features.taps import evaluating
-from densedistill.distill.files import write_json
+from densedistill.distill.files import read_json, write_json
 from densedistill.distill.machine.runtime import place
 from densedistill.distill.networks import NetworkSource
 from densedistill.distill.outputs import Batch
 from densedistill.distill.run_dir import ArmDir
-from densedistill.distill.student import rebuild
+from densedistill.distill.student import built_again
 from densedistill.distill.tensors import save_weights
 
 CHECK = "student alone reloads"
@@ -36,11 +36,11 @@ def check_reload(
     with tempfile.TemporaryDirectory(prefix="densedistill-") as folder:
         saved = ArmDir(Path(folder))
         save_weights(saved.weights, arm.network)
-        record = {"network": arm.spec.name, "arguments": arguments, "adapter": arm.adapter}
-        write_json(saved.record_file, record)
+        # By way of a file, as an arm's record goes: what JSON does to the arguments must not matter.
+        write_json(saved.record_file, {"network": arm.spec.name, "arguments": arguments, "adapter": arm.adapter})
         size = saved.weights.stat().st_size
         try:
-            again = rebuild(saved, networks)
+            again = built_again(read_json(saved.record_file), saved.weights, networks)
         except RequestError as error:
             return Finding(check=CHECK, subject=name, status="fail", text=str(error).removesuffix("."), remedy=REMEDY)
     again = place(again, images.device, channels_last=channels_last)

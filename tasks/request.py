@@ -11,7 +11,6 @@ from densedistill.distill.configuration.config import Request, Resolved, resolve
 from densedistill.distill.configuration.paths import absolute_settings, path_fields
 from densedistill.distill.configuration.speed import EXACT
 from densedistill.distill.errors import RequestError
-from densedistill.distill.files import read_json
 from densedistill.distill.plugins import load_plugin, recorded_plugins
 from densedistill.distill.run_dir import RunDir, read_config_file
 from densedistill.distill.spec import TaskSpec
@@ -97,7 +96,8 @@ class RunRequest:
                 teacher=self.teacher,
                 student=self.student,
                 students=self.students,
-                settings=[*self._flags(), *absolute_settings(self.settings, path_fields(spec))],
+                # A configuration is read from elsewhere later: no path in it depends on the working directory.
+                settings=absolute_settings([*self._flags(), *self.settings], path_fields(spec)),
                 base=base,
                 plugins=tuple(str(Path(name).absolute()) if name.endswith(".py") else name for name in plugins),
             ),
@@ -127,10 +127,10 @@ class RunRequest:
         fields: dict[str, object] = {
             "generations": self.generations,
             "data.name": self.data,
-            "data.root": _absolute(self.data_root),
+            "data.root": self.data_root,
             "data.teacher_size": self.teacher_size,
-            "teacher_weights": _absolute(self.teacher_weights),
-            "student_weights": _absolute(self.student_weights),
+            "teacher_weights": self.teacher_weights,
+            "student_weights": self.student_weights,
             "pretrained": self.pretrained,
             "recipe.epochs": self.epochs,
             "recipe.batch_size": self.batch_size,
@@ -152,12 +152,7 @@ def _unfinished_and_late(run: RunDir) -> tuple[bool, float]:
     A run writes its configuration when it begins and whenever it goes on.
     """
     try:
-        complete = run.result_file.is_file() and read_json(run.result_file).get("complete") is True
-    except (RequestError, ValueError, AttributeError, OSError):
+        complete = run.result().get("complete") is True
+    except (RequestError, OSError):
         complete = False
     return not complete, run.config_file.stat().st_mtime
-
-
-def _absolute(path: object) -> object:
-    """A configuration is read from elsewhere later: paths in it must not depend on the working directory."""
-    return str(Path(path).absolute()) if isinstance(path, Path | str) else path

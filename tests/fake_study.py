@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from densedistill.distill.report.study_numbers import compute
+from densedistill.distill.report.study_page import render_study
+from densedistill.distill.report.study_reading import read_study_facts
+from densedistill.distill.report.study_samples import study_panels
+from densedistill.distill.report.study_tables import study_sheets
 
 CLASSES = ("cat", "dog", "owl", "fox", "bee")
 METRIC = {"name": "accuracy", "unit": "%", "higher_is_better": True}
@@ -21,6 +28,8 @@ DATA = {
     "fingerprint": "sha256:c0ffee",
     "notes": [],
 }
+STUDENT, SCRATCH = (71.0, 71.6, 71.1), (70.1, 70.4, 70.3)
+"""Figures of `two_arms` by seed."""
 
 
 def arm_record(
@@ -218,6 +227,30 @@ def write_grid(
             )
     axes = {"method.temperature": list(temperatures), "method.alpha": list(alphas)}
     return write_study(folder, arms, axes=axes, study="temperature-alpha")
+
+
+def two_arms(folder: Path, student: Sequence[float | None] = STUDENT, **changes: Any) -> Path:
+    """A study of a method, with these figures by seed, and its control without a teacher."""
+    control = {"arm": "scratch", "label": "scratch", "role": "control", "against": None}
+    method = {"arm": "kd", "label": "KD", "role": "method", "against": "scratch", "teacher": "t1"}
+    arms = [
+        control | {"trials": [trial(folder, "scratch", seed, SCRATCH[seed], taught=False) for seed in range(3)]},
+        method | {"trials": [trial(folder, "kd", seed, value, taught=True) for seed, value in enumerate(student)]},
+    ]
+    return write_study(folder, arms, **changes)
+
+
+def written(folder: Path) -> str:
+    """A study's page without its charts, which take seconds to draw."""
+    study = read_study_facts(folder)
+    numbers = compute(study)
+    return render_study(study, numbers, [], study_sheets(study, numbers), study_panels(study, numbers))
+
+
+def plain(page: str) -> str:
+    """The text of a page."""
+    text = re.sub(r"<style>.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL)
+    return re.sub(r"\s+", " ", text.replace("\N{NO-BREAK SPACE}", " "))
 
 
 def _write_panels(folder: Path, arms: Sequence[str]) -> None:

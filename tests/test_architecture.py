@@ -37,7 +37,7 @@ MAY_IMPORT_IN_DISTILL = {
 }
 FOUNDATIONS = {
     f"densedistill.distill.{name}"
-    for name in ("arm_names", "configuration.immaterial", "errors", "files", "gains", "wording")
+    for name in ("arm_names", "configuration.immaterial", "errors", "files", "gains", "wording", "yaml_text")
 }
 """What every part of distill/ may import; none of it needs torch."""
 LONGEST_FILE = 400

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
-
-import yaml
+from types import MappingProxyType
 
 from densedistill.distill.configuration.immaterial import IMMATERIAL, among
 from densedistill.distill.report.values import fields
+from densedistill.distill.yaml_text import parse_yaml
 
 _OF_THE_RUN = (
     *IMMATERIAL,
@@ -36,9 +37,13 @@ _OF_TEACHING = (
 SHORT = {"temperature": "T", "alpha": "α", "nckd_weight": "NCKD weight", "tckd_weight": "TCKD weight"}
 
 
-def flat(config: str) -> dict[str, object]:
-    """A configuration file's fields by dotted path; lists and empty sections stay whole."""
-    return _flat(fields(yaml.safe_load(config)), "") if config else {}
+@functools.cache
+def flat(config: str) -> Mapping[str, object]:
+    """A configuration file's fields by dotted path; lists and empty sections stay whole.
+
+    Asked for again and again by every part of a report, and a text takes longer to parse than a part to write.
+    """
+    return MappingProxyType(_flat(fields(parse_yaml(config)), "") if config else {})
 
 
 def experiment(config: str) -> dict[str, object]:

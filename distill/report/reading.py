@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from densedistill.distill.errors import RequestError
 from densedistill.distill.files import TRAINED_AGAIN, WRITTEN_ANEW, read_json
 from densedistill.distill.gains import best
@@ -25,6 +23,7 @@ from densedistill.distill.report.facts import (
 )
 from densedistill.distill.report.values import entries, fields, integer, number, numbers, text
 from densedistill.distill.wording import ABSENT
+from densedistill.distill.yaml_text import parse_yaml
 
 
 def read_run(folder: Path) -> RunFacts:
@@ -168,8 +167,8 @@ def _read_config(path: Path) -> tuple[Mapping[str, Any], str]:
         return {}, ""
     try:
         written = path.read_text(encoding="utf-8")
-        return fields(yaml.safe_load(written)), written
-    except (ValueError, yaml.YAMLError) as error:
+        return fields(parse_yaml(written)), written
+    except ValueError as error:
         raise RequestError(f"'{path}' is not valid YAML ({error}): mend it, or take the original back.") from error
 
 

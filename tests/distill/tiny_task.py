@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import pytest
 import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
@@ -22,6 +23,8 @@ from densedistill.distill.chain import Chain
 from densedistill.distill.configuration.config import Request, Resolved, resolve
 from densedistill.distill.configuration.recipe import FROZEN, Recipe
 from densedistill.distill.data import BatchPlan
+from densedistill.distill.errors import InterruptedRunError
+from densedistill.distill.lessons.training import ArmTraining
 from densedistill.distill.machine.runtime import Precision, start_runtime
 from densedistill.distill.outputs import Batch
 from densedistill.distill.probe import PROBE_SEED
@@ -201,6 +204,19 @@ def tiny_chain(
         log=log or SilentLog(),
     )
     return Chain(parts, networks_module="tiny_task", track=lambda _line: None, command=("tiny",))
+
+
+def die_at(monkeypatch: pytest.MonkeyPatch, *moments: int) -> None:
+    """Kill the run before each of these steps of generation 2's distilled arm, once each and in this order."""
+    left, take = list(moments), ArmTraining.take_step
+
+    def dying(training: ArmTraining, batch: Any, taught: Any) -> Any:
+        if training.arm.plan.generation == 2 and training.counters.step in left[:1]:
+            left.pop(0)
+            raise InterruptedRunError("killed", exit_status=137)
+        return take(training, batch, taught)
+
+    monkeypatch.setattr(ArmTraining, "take_step", dying)
 
 
 def same_bytes(first: Path, second: Path) -> bool:

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from densedistill.distill.errors import InterruptedRunError, RequestError
-from densedistill.distill.lessons.training import ArmTraining
 from densedistill.distill.outputs import Prediction
 from densedistill.distill.progress import SilentLog
 from densedistill.distill.teacher import Teacher
@@ -77,17 +76,7 @@ def test_a_killed_run_goes_on_with_its_cache_to_the_same_weights(
     settings = _settings(3, 1)
     tiny.tiny_chain(spec, tmp_path / "whole", settings).run()
     monkeypatch.setattr("densedistill.distill.lessons.checkpoint.SAVE_AFTER_SECONDS", 0.0)
-    take = ArmTraining.take_step
-
-    moments = [4, 9]
-
-    def dying(training: ArmTraining, batch: Any, taught: Any) -> Any:
-        if training.arm.plan.generation == 2 and training.counters.step in moments[:1]:
-            moments.pop(0)
-            raise InterruptedRunError("killed", exit_status=137)
-        return take(training, batch, taught)
-
-    monkeypatch.setattr(ArmTraining, "take_step", dying)
+    tiny.die_at(monkeypatch, 4, 9)
     for _ in range(2):
         with pytest.raises(InterruptedRunError):
             tiny.tiny_chain(spec, tmp_path / "killed", settings).run()

@@ -112,16 +112,7 @@ def test_a_restart_follows_what_was_decided(
     monkeypatch.setattr("densedistill.distill.lessons.checkpoint.SAVE_AFTER_SECONDS", 0.0)
     _pretend(monkeypatch, teacher=1.5, student=0.5)
     _run(tiny, tmp_path / "whole", "auto")
-    take = ArmTraining.take_step
-    moments = [6, 15]
-
-    def dying(training: ArmTraining, batch: Any, taught: Any) -> Any:
-        if training.arm.plan.generation == 2 and training.counters.step in moments[:1]:
-            moments.pop(0)
-            raise InterruptedRunError("killed", exit_status=137)
-        return take(training, batch, taught)
-
-    monkeypatch.setattr(ArmTraining, "take_step", dying)
+    tiny.die_at(monkeypatch, 6, 15)
     for _ in range(2):
         with pytest.raises(InterruptedRunError):
             _run(tiny, tmp_path / "killed", "auto")

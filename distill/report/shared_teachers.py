@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from densedistill.distill.report.configurations import flat, written
@@ -19,13 +20,23 @@ def merged(teachers: Sequence[TeacherFacts]) -> dict[str, str]:
 
 
 def teacher_labels(study: StudyFacts) -> dict[str, str]:
-    """`teacher cifar/resnet56` by the teacher's key, with the key where several have one network."""
-    networks = [one.figures.network for one in study.teachers]
-    return {
-        one.key: f"teacher {one.figures.network or one.key}"
-        + (f" ({one.key})" if one.figures.network and networks.count(one.figures.network) > 1 else "")
-        for one in study.teachers
-    }
+    """`teacher cifar/resnet56` by the teacher's key.
+
+    Where several have one network, the condition of the arms that they teach tells them apart, or else their key.
+    """
+    places = {one.key: (one.figures.network, _condition(study, one)) for one in study.teachers}
+    networks, alike = Counter(network for network, _ in places.values()), Counter(places.values())
+    labels = {}
+    for key, (network, condition) in places.items():
+        apart = condition if condition and alike[network, condition] == 1 else key
+        labels[key] = f"teacher {network or key}" + (f" ({apart})" if network and networks[network] > 1 else "")
+    return labels
+
+
+def _condition(study: StudyFacts, teacher: TeacherFacts) -> str:
+    """That of all arms it teaches; empty where they have several, or none."""
+    found = {arm.condition for arm in study.arms if arm.teacher == teacher.key}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _identity(teacher: TeacherFacts) -> str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _COSTS = {"parameters": "size", "milliseconds for one image": "latency"}
 _MOST_ARROWS = 4
+_MOST_NAMES = 10
+"""Of points in a frame. With more, the names would leave no frame to draw in: the legend has them."""
 _NAME_APART, _NAME_ASIDE, _MIDDLE = 0.05, 0.07, 0.5
 """Between two names of points, and between a point and its name, as shares of a frame."""
 
@@ -43,7 +45,8 @@ def cost_chart(study: StudyFacts, numbers: Numbers, looks: Mapping[str, Stroke])
         _spread_axis(axes, [x for _, x in placed], axis)
         axes.margins(x=0.12, y=0.14)
     for axes, (_, placed) in zip(drawn, panels, strict=True):
-        _name_points(axes, [(x, one.compared.mean, one.arm.label) for one, x in placed if one.compared is not None])
+        if len(placed) <= _MOST_NAMES:
+            _name_points(axes, [(x, one.compared.mean, one.arm.label) for one, x in placed if one.compared is not None])
     drawn[0].set_ylabel(words.in_unit(study.metric.name, study.metric.unit))
     arrows = ", an arrow leads from each to what it is compared with" if _gains_of(numbers) else ""
     latency = _measured([fastest[one.arm.arm].measurements for one, _ in timed]) if panels[-1][1] is timed else ""

@@ -58,7 +58,8 @@ def read_study_facts(folder: Path) -> StudyFacts:
     claim = fields(study.get("claim"))
     source = text(claim.get("source"))
     metric = metric_facts(fields(study.get("metric")))
-    arms = tuple(_arm(folder, entry, metric.name) for entry in entries(study.get("arms")))
+    called = fields(study.get("condition_labels"))
+    arms = tuple(_arm(folder, entry, metric.name, called) for entry in entries(study.get("arms")))
     names = {arm.arm for arm in arms}
     teachers = tuple(_teacher(folder, entry, metric.name) for entry in entries(study.get("teachers")))
     same = merged(teachers)
@@ -118,15 +119,16 @@ def find_arm(run: RunFacts | None, arm: str) -> ArmFacts | None:
     return None if run is None else next((one for one in run.arms if one.arm == arm), None)
 
 
-def _arm(folder: Path, entry: Mapping[str, Any], metric: str) -> StudyArmFacts:
-    name = text(entry.get("arm"))
+def _arm(folder: Path, entry: Mapping[str, Any], metric: str, called: Mapping[str, object]) -> StudyArmFacts:
+    """An arm; `called` has names of conditions for people, as they stand in arms' labels."""
+    name, condition = text(entry.get("arm")), text(entry.get("condition"))
     return StudyArmFacts(
         arm=name,
         label=text(entry.get("label")) or name,
         role=text(entry.get("role")) or "method",
         settings=dict(fields(entry.get("settings"))),
         axes=dict(fields(entry.get("axes"))),
-        condition=text(entry.get("condition")),
+        condition=text(called.get(condition)) or condition,
         teacher=text(entry.get("teacher")),
         trials=tuple(_trial(folder, trial, metric) for trial in entries(entry.get("trials"))),
     )

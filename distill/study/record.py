@@ -69,6 +69,7 @@ def study_record(
         "data": about.get("data", {}),
         "axes": axes_of(plan.arms),
         "conditions": study.conditions,
+        "condition_labels": study.condition_labels,
         "complete": all(found.settled for found in (*trials.values(), *teachers.values())),
         "teachers": [_teacher(key, found, folder, own.name) for key, found in teachers.items()],
         "arms": [_arm(plan, arm, trials, folder, own.name) for arm in plan.arms],

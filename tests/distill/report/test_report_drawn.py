@@ -312,6 +312,18 @@ def test_one_network_has_one_latency(fake: ModuleType, tmp_path: Path) -> None:
     assert "size-latency" not in {one.name for one in outcome_charts(alone, compute(alone), looks(alone))}
 
 
+@pytest.mark.parametrize(("copies", "named"), [(1, True), (24, False)])
+def test_many_points_are_named_by_the_legend_alone(pairs: StudyFacts, copies: int, named: bool) -> None:
+    """Two dozen names once left the frame no room: matplotlib gave up laying it out."""
+    teacher, *arms = pairs.arms
+    many = [dataclasses.replace(arm, arm=f"{arm.arm}-{place}") for arm in arms for place in range(copies)]
+    study = dataclasses.replace(pairs, arms=(teacher, *many), pairs=())
+    figures = outcome_charts(study, compute(study), looks(study))
+    (drawn,) = (one for one in figures if one.name == "size-latency")
+    assert all(bool(axes.texts) is named for axes in drawn.figure.axes)
+    assert len(drawn.legend) == 1 + len(many)
+
+
 def test_long_labels_are_not_cut_to_one_text(pairs: StudyFacts) -> None:
     names = ("DKD, β 8, without CE, patience 2 (weak)", "DKD, β 8, without CE, patience 2 (strong)")
     arms = [dataclasses.replace(arm, label=name) for arm, name in zip(pairs.arms[1:], names, strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 
 from densedistill.distill.errors import RequestError
 from densedistill.distill.report import write_study_report
+from densedistill.distill.report.shared_teachers import teacher_labels
+from densedistill.distill.report.study_looks import bare_label
 from densedistill.distill.report.study_markdown import study_markdown
 from densedistill.distill.report.study_numbers import compute
 from densedistill.distill.report.study_reading import read_study_facts
@@ -151,6 +154,28 @@ def test_a_teacher_that_is_loaded_twice_is_one(
     study = read_study_facts(folder)
     assert [one.key for one in study.teachers] == kept
     assert study.named("again").teacher == kept[-1]
+
+
+def test_a_condition_is_called_by_its_label(fake: ModuleType, tmp_path: Path) -> None:
+    """Two teachers of one network are told apart by the condition that each teaches under."""
+    folder = fake.two_arms(tmp_path, condition_labels={"weak": "weak views"})
+    listed = json.loads((folder / "study.json").read_text())
+    first, method = listed["arms"]
+    taught = [("weak", "KD (weak views)", "t1"), ("strong", "KD (strong)", "t2")]
+    listed["arms"] = [first] + [
+        method | {"arm": f"{name}-kd", "label": label, "condition": name, "teacher": key} for name, label, key in taught
+    ]
+    listed["teachers"].append(listed["teachers"][0] | {"key": "t2", "run": "teachers/t2"})
+    (folder / "study.json").write_text(json.dumps(listed))
+    study = read_study_facts(folder)
+    _, weak, strong = study.arms
+    assert (weak.condition, strong.condition) == ("weak views", "strong")
+    assert bare_label(weak) == bare_label(strong) == "KD"
+    network = study.teachers[0].figures.network
+    assert teacher_labels(study) == {"t1": f"teacher {network} (weak views)", "t2": f"teacher {network} (strong)"}
+    both = dataclasses.replace(weak, arm="both", teacher="t2")
+    study = dataclasses.replace(study, arms=(*study.arms, both))
+    assert teacher_labels(study)["t2"] == f"teacher {network} (t2)"
 
 
 def test_notices_are_marked(fake: ModuleType, tmp_path: Path) -> None:

@@ -25,6 +25,8 @@ _RGB_MEAN = (0.4488, 0.4371, 0.4040)
 _RECONSTRUCTION_WIDTH = 64
 _MLP_RATIO = 2.0
 _SMALLEST_SIDE = 2
+_KEPT_MASK = 2**20
+"""Numbers in a mask that is kept for the next image of its size, 4 MB: a training patch's, not a photograph's."""
 
 Upsampler = Literal["steps", "direct"]
 """`steps`: the classical network's end (the authors' `pixelshuffle`); `direct`: the lightweight one's."""
@@ -117,6 +119,7 @@ class SwinIR(nn.Module):
             self.conv_before_upsample = nn.Identity()
             self.upsample = ShuffleOnce(width, 3, scale)
             self.conv_last = nn.Identity()
+        self._kept: tuple[tuple[int, int, torch.device], Tensor] | None = None
         self.apply(_init_linear)
         if skip == "bicubic":
             _zero_last(self.upsample, self.conv_last)
@@ -133,12 +136,28 @@ class SwinIR(nn.Module):
 
     def _body(self, features_BCHW: Tensor) -> Tensor:
         height, width = features_BCHW.shape[-2:]
-        mask_MNN = shift_mask(height, width, self.window, features_BCHW.device)
+        mask_MNN = self._mask(height, width, features_BCHW.device)
         map_BHWC = self.patch_embed(features_BCHW)
         for group in self.layers:
             map_BHWC = group(map_BHWC, mask_MNN)
         normed: Tensor = self.norm(map_BHWC)
         return normed.permute(0, 3, 1, 2)
+
+    def _mask(self, height: int, width: int, device: torch.device) -> Tensor:
+        """`shift_mask`, the last one kept: a compiler that sees it made makes it anew for every score it is added to.
+
+        An exported network has to make its own, for the sizes that it will meet.
+        """
+        key = (height, width, device)
+        if self._kept is not None and self._kept[0] == key and not torch.compiler.is_exporting():
+            return self._kept[1]
+        if torch.compiler.is_compiling():
+            return shift_mask(height, width, self.window, device)
+        with torch.inference_mode(False):  # a training step may be next to use it
+            mask_MNN = shift_mask(height, width, self.window, device)
+        if mask_MNN.numel() <= _KEPT_MASK:
+            self._kept = (key, mask_MNN)
+        return mask_MNN
 
 
 def reflect_to_multiple(images_BCHW: Tensor, multiple: int) -> Tensor:

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from densedistill.backbones.unscaled_attention import UnscaledWindowAttention
+
 _BLOCKED = -100.0
 """Added to a score to forbid it: the Swin authors' value, e^-100 of a share, and finite in half precision."""
 
@@ -80,7 +82,7 @@ class WindowAttention(nn.Module):
         qkv = self.qkv(windows).reshape(-1, n, 3, self.heads, c // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4).unbind(0)
         scores = (query * self.scale) @ key.transpose(-2, -1)
-        bias_KNN = self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1)
+        bias_KNN = self._bias()
         if mask_MNN is None:
             scores = scores + bias_KNN
         else:
@@ -89,6 +91,17 @@ class WindowAttention(nn.Module):
         shares = scores.softmax(dim=-1).to(value.dtype)
         attended: Tensor = self.proj((shares @ value).transpose(1, 2).reshape(-1, n, c))
         return attended
+
+    def inference_form(self, device: torch.device, dtype: torch.dtype) -> nn.Module | None:
+        """What answers faster in its place on `device` under autocast in `dtype`; None: nothing known does."""
+        if device.type != "cpu" or dtype != torch.bfloat16:
+            return None
+        return UnscaledWindowAttention(self.qkv, self.proj, self._bias(), dtype)
+
+    def _bias(self) -> Tensor:
+        """What is added to the scores of each head for each pair of pixels: (K, N, N)."""
+        # Laid out as it is read: with the table's strides the addition takes longer than the matrix products.
+        return self.relative_position_bias_table[self.relative_position_index].permute(2, 0, 1).contiguous()
 
 
 class Mlp(nn.Module):

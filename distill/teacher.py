@@ -41,6 +41,7 @@ class Teacher:
         options = TeacherOptions(
             fold_batch_norm=speed.fold_batch_norm,
             half_teacher=speed.half_teacher,
+            rewrite_teacher=speed.rewrite_teacher,
             channels_last=speed.channels_last,
         )
         self.prepared = prepare_teacher(

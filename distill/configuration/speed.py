@@ -18,6 +18,9 @@ class Speed(BaseModel):
     """Fold the teacher's batch-norm layers into its convolutions."""
     half_teacher: bool = True
     """Keep the teacher's weights in the run's half precision; without it autocast casts them in every step."""
+    rewrite_teacher: bool = True
+    """Put a faster form in the place of modules of a teacher in half precision that offer one (SwinIR's attention, in
+    bf16 on a CPU)."""
     channels_last: bool = True
     """Lay images and weights out channel by channel, as the fast convolutions want them."""
     rewrite_depthwise: bool = True
@@ -41,6 +44,7 @@ class Speed(BaseModel):
 EXACT = Speed(
     fold_batch_norm=False,
     half_teacher=False,
+    rewrite_teacher=False,
     channels_last=False,
     rewrite_depthwise=False,
     fused_optimizer=False,

@@ -16,7 +16,7 @@ from densedistill.distill.fast.recompilation import allow_networks
 from densedistill.distill.features.taps import Tapped
 from densedistill.distill.outputs import Prediction
 
-Part = Literal["fold_batch_norm", "half_teacher", "channels_last"]
+Part = Literal["fold_batch_norm", "rewrite_teacher", "half_teacher", "channels_last"]
 Answer = tuple[Tensor, dict[str, Tensor]]
 """Output and taps: what a compiled graph can return."""
 

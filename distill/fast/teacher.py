@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from densedistill.distill.errors import first_line
 from densedistill.distill.fast.agreement import deviations, excess
 from densedistill.distill.fast.folding import fold_batch_norms
+from densedistill.distill.fast.inference_forms import inference_forms, rewrite
 from densedistill.distill.fast.prepared import Part, PreparedTeacher, Reference, half_precision
 from densedistill.distill.features.taps import Tapped
 from densedistill.distill.outputs import Prediction
@@ -40,6 +41,8 @@ class TeacherOptions:
     """Fold batch norms into the convolutions before them."""
     half_teacher: bool = True
     """Keep the weights that autocast would cast in every step in the run's half precision; nothing in fp32."""
+    rewrite_teacher: bool = True
+    """Put what modules offer as their `inference_form` in their place; nothing in fp32."""
     channels_last: bool = True
     """Images and weights in channels-last layout."""
 
@@ -74,7 +77,8 @@ def prepare_teacher(
     dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     plain = copy.deepcopy(network).eval().requires_grad_(False).to(device)
     reference = _reference(plain, taps, example.to(device), dtype)
-    choices = list(_choices(options, half=dtype is not None))
+    offers = dtype is not None and bool(inference_forms(plain, taps, device, dtype))
+    choices = list(_choices(options, half=dtype is not None, offers=offers))
     notes: list[str] = []
     faults: list[str] = []
     for parts in choices:
@@ -97,19 +101,21 @@ def prepare_teacher(
     )
 
 
-def _choices(options: TeacherOptions, half: bool) -> Iterator[tuple[Part, ...]]:
+def _choices(options: TeacherOptions, half: bool, offers: bool) -> Iterator[tuple[Part, ...]]:
     """Sets of shortcuts from all to none; the ones that round most are given up first."""
     wanted: dict[Part, bool] = {
         "fold_batch_norm": options.fold_batch_norm,
+        "rewrite_teacher": options.rewrite_teacher and offers,
         "half_teacher": options.half_teacher and half,
         "channels_last": options.channels_last,
     }
     given_up: tuple[tuple[Part, ...], ...] = (
         (),
-        ("half_teacher",),
-        ("fold_batch_norm",),
-        ("half_teacher", "fold_batch_norm"),
-        ("half_teacher", "fold_batch_norm", "channels_last"),
+        ("rewrite_teacher",),
+        ("rewrite_teacher", "half_teacher"),
+        ("rewrite_teacher", "fold_batch_norm"),
+        ("rewrite_teacher", "half_teacher", "fold_batch_norm"),
+        ("rewrite_teacher", "half_teacher", "fold_batch_norm", "channels_last"),
     )
     choices = [tuple(part for part, on in wanted.items() if on and part not in without) for without in given_up]
     yield from dict.fromkeys(choices)
@@ -165,6 +171,8 @@ def _apply(part: Part, module: nn.Module, taps: Sequence[str], sample: Tensor, d
     """Whether there was anything to do."""
     if part == "fold_batch_norm":
         return fold_batch_norms(module, sample, keep=taps) > 0
+    if part == "rewrite_teacher":
+        return dtype is not None and rewrite(module, taps, sample.device, dtype) > 0
     if part == "half_teacher":
         return dtype is not None and _cast_weights(module, dtype) > 0
     module.to(memory_format=torch.channels_last)

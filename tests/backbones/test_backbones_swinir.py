@@ -13,8 +13,10 @@ from torch import Tensor, nn
 
 from densedistill.backbones import NetworkError, create, load_weights
 from densedistill.backbones.swinir import SwinIR, reflect_to_multiple
+from densedistill.backbones.unscaled_attention import UnscaledWindowAttention
 from densedistill.backbones.window_attention import (
     DropPath,
+    WindowAttention,
     join_windows,
     relative_positions,
     shift_mask,
@@ -41,6 +43,7 @@ def _published(upsampler: str, *, scale: int, width: int, depths: tuple[int, ...
     return network.eval()
 
 
+CPU = torch.device("cpu")
 _LIGHTWEIGHT = {"width": 60, "depths": (6,) * 4, "heads": (6,) * 4}
 
 
@@ -188,3 +191,52 @@ def test_export_of_a_fixed_size_gives_the_same_output() -> None:
     exported = torch.export.export(network, (images,)).module()
     with torch.inference_mode():
         torch.testing.assert_close(exported(images), network(images))
+
+
+def test_the_mask_of_one_small_size_is_kept() -> None:
+    network = create("swinir", width=12, depths=(2,), drop_path=0.0).eval()
+    small, wide, large = torch.rand(1, 3, 16, 16), torch.rand(1, 3, 16, 24), torch.rand(1, 3, 160, 160)
+    with torch.inference_mode():
+        before = network(wide)
+        network(small)
+        kept = network._mask(16, 16, CPU)
+        assert network._mask(16, 16, CPU) is kept
+        torch.testing.assert_close(network(wide), before, rtol=0, atol=0)
+        assert network._mask(16, 24, CPU).shape[0] == 6
+        network(large)
+        assert network._mask(16, 24, CPU) is network._mask(16, 24, CPU), "one of 400 windows takes no place"
+    network.train()(wide).sum().backward()  # what was kept in inference mode would be refused here
+    assert not any("kept" in name or "mask" in name for name in network.state_dict())
+
+
+@pytest.mark.parametrize(("width", "heads"), [(12, 2), (10, 2), (20, 4)])
+@pytest.mark.parametrize("shifted", [True, False])
+def test_attention_without_a_softmax_is_the_same_in_float64(width: int, heads: int, shifted: bool) -> None:
+    torch.manual_seed(0)
+    attention = WindowAttention(width, heads, 4).double()
+    nn.init.normal_(attention.relative_position_bias_table)
+    windows = torch.randn(12, 16, width, dtype=torch.float64)
+    mask = shift_mask(8, 12, 4, CPU) if shifted else None
+    bias = attention.relative_position_bias_table[attention.relative_position_index].permute(2, 0, 1)
+    form = UnscaledWindowAttention(attention.qkv, attention.proj, bias, torch.float64)
+    # A forbidden pair has e^-100 of a share there, and e^-70 here.
+    torch.testing.assert_close(form(windows, mask), attention(windows, mask), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("factor", [200.0, -200.0])
+def test_no_score_is_too_large_for_it(factor: float) -> None:
+    """Exponentials of thousands are infinite, and of their negatives none is left to divide by."""
+    torch.manual_seed(0)
+    attention = WindowAttention(12, 2, 4)
+    nn.init.constant_(attention.relative_position_bias_table, factor)
+    form = attention.inference_form(CPU, torch.bfloat16)
+    assert form is not None
+    windows = 50 * torch.randn(4, 16, 12)
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
+        assert form(windows.bfloat16(), None).isfinite().all()
+
+
+def test_only_bfloat16_on_a_cpu_has_another_form() -> None:
+    attention = WindowAttention(12, 2, 4)
+    assert attention.inference_form(CPU, torch.float16) is None
+    assert attention.inference_form(torch.device("cuda"), torch.bfloat16) is None

@@ -28,6 +28,7 @@ def test_exact_turns_every_shortcut_off() -> None:
     assert on == {
         "fold_batch_norm",
         "half_teacher",
+        "rewrite_teacher",
         "channels_last",
         "rewrite_depthwise",
         "fused_optimizer",

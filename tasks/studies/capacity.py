@@ -50,7 +50,7 @@ def _contrasts(pairs: Iterable[str]) -> dict[str, Contrast]:
     *others, largest = pairs
     found = {
         f"{kind}-{largest}-over-{other}": Contrast(
-            label=f"{largest} − {other}, {label} (small)",
+            label=f"{largest} − {other}, {label} (small stem)",
             of=f"small-{largest}-{kind}",
             minus=f"small-{other}-{kind}",
         )

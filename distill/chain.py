@@ -16,7 +16,6 @@ from densedistill.distill.cache.answers import Answers, keep_answers
 from densedistill.distill.cache.assembler import CachingAssembler
 from densedistill.distill.files import write_json
 from densedistill.distill.lessons.choices import Choices
-from densedistill.distill.lessons.counters import Counters
 from densedistill.distill.lessons.lesson import Lesson
 from densedistill.distill.lessons.training import ArmTraining
 from densedistill.distill.machine.allocator import keep_freed_memory
@@ -118,30 +117,24 @@ class Chain(CachingAssembler):
         reset_peak(self.runtime.device)
         teacher = None if plans[0].teacher is None else self.teacher(plans[0].teacher)
         assembled = [self.assemble(plan, teacher) for plan in plans]
-        counters = [Counters() for _ in plans]
-        notes = [list(one.notes) for one in assembled]
-        notices: list[list[dict[str, Any]]] = [[] for _ in plans]
+        courses = [Course(notes=list(one.notes)) for one in assembled]
         if teacher is not None:
-            self.prepare(teacher, assembled[0].arm.recipe.batch_size, lambda text: self._note(notes, text))
+            self.prepare(teacher, assembled[0].arm.recipe.batch_size, lambda text: self._note(courses, text))
         if assembled[0].trained:
-            trainings = self._train([one.arm for one in assembled], notes, probed)
-            counters = [training.counters for training in trainings]
-            notices = [training.supervision.watch.notices for training in trainings]
-        for one, done, said, seen in zip(assembled, counters, notes, notices, strict=True):
+            self._train([one.arm for one in assembled], courses, probed)
+        for one, course in zip(assembled, courses, strict=True):
             self.placed(one.arm.network)
             if self.runtime.is_main:
-                self._finish_arm(one, Course(counters=done, notes=said, notices=seen))
+                self._finish_arm(one, course)
 
-    def _note(self, notes: Sequence[list[str]], text: str) -> None:
+    def _note(self, courses: Sequence[Course], text: str) -> None:
         """Say something of all arms of a lesson, and record it with each."""
-        for said in notes:
-            said.append(text)
+        for course in courses:
+            course.notes.append(text)
         self.log.message(text, "warning")
 
-    def _train(
-        self, arms: Sequence[Arm], notes: Sequence[list[str]], probed: Mapping[str, int | None]
-    ) -> list[ArmTraining]:
-        """One lesson; `notes` of each arm take what is to be said of it."""
+    def _train(self, arms: Sequence[Arm], courses: Sequence[Course], probed: Mapping[str, int | None]) -> None:
+        """One lesson; each arm's course takes how it went."""
         choices = Choices(self.run_dir.arm(arms[0].plan.name).state / "choices.json", write=self.runtime.is_main)
         size = self._chosen_micro_batch(arms, choices, probed)
         around = dataclasses.replace(self._surroundings(), data=self.data_for(arms[0].plan))
@@ -160,12 +153,13 @@ class Chain(CachingAssembler):
             for training in trainings:
                 training.close()
         together = ", ".join(arm.plan.name for arm in arms)
-        for said, training in zip(notes, trainings, strict=True):
+        for course, training in zip(courses, trainings, strict=True):
+            course.counters, course.notices = training.counters, training.supervision.watch.notices
+            said = course.notes
             said += [training.counters.stopped] if training.counters.stopped else []
             said += [f"batches of {training.recipe.batch_size} in parts of at most {size} images"] if size else []
             said += [f"trained together: {together}"] if len(arms) > 1 else []
             said += [f"compiled: {', '.join(lesson.compilation.compiled)}"] if lesson.compilation.compiled else []
-        return trainings
 
     def _answers(self, arm: Arm, teacher: Teacher) -> Answers:
         """Where the teacher's answers come from: the teacher itself, or a cache of them."""

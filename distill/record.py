@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from densedistill.distill.assembly import Assembled
@@ -33,14 +33,14 @@ COPIED = (
 """Of the keys of `record_of`, those that result.json repeats as they are."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class Course:
-    """How an arm's training went."""
+    """How an arm's training went, as far as it has."""
 
-    counters: Counters
+    counters: Counters = field(default_factory=Counters)
     """As they stood at its end; all zero where nothing was trained."""
-    notes: Sequence[str]
-    notices: Sequence[Mapping[str, Any]]
+    notes: list[str]
+    notices: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

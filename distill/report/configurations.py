@@ -17,7 +17,6 @@ _OF_THE_RUN = (
     "seed",
     "plugins",
     "device",
-    "teacher_cache",
     "teacher_run",
     "compared_with",
     "only",

@@ -8,6 +8,7 @@ from densedistill.distill import wording
 from densedistill.distill.report import words
 from densedistill.distill.report.comparison_table import comparisons_sheet, contrasts_sheet
 from densedistill.distill.report.facts import ArmFacts
+from densedistill.distill.report.shared_teachers import teacher_labels
 from densedistill.distill.report.sheets import Cell, Sheet, cell, spread_cell
 from densedistill.distill.report.study_facts import StudyArmFacts, StudyFacts, TeacherFacts
 from densedistill.distill.report.study_numbers import ArmNumbers, Numbers, over_seeds
@@ -41,7 +42,8 @@ def arms_sheet(study: StudyFacts, numbers: Numbers) -> Sheet:
     }
     extra = [name for name, shown in shares.items() if shown]
     heads = ("arm", "network", "seeds", "parameters", f"val {val}", f"test {test}", *extra, "time", "images/s")
-    rows = [_teacher_row(study, one, extra) for one in study.teachers if one.state == "done"]
+    called = teacher_labels(study)
+    rows = [_teacher_row(study, one, called[one.key], extra) for one in study.teachers if one.state == "done"]
     rows += [_arm_row(study, one, extra) for one in numbers.arms]
     return Sheet(name="arms", title="Arms", note=_arms_note(numbers), heads=heads, texts=2, rows=tuple(rows))
 
@@ -62,9 +64,9 @@ def _arm_row(study: StudyFacts, one: ArmNumbers, extra: Sequence[str]) -> tuple[
     )
 
 
-def _teacher_row(study: StudyFacts, one: TeacherFacts, extra: Sequence[str]) -> tuple[Cell, ...]:
+def _teacher_row(study: StudyFacts, one: TeacherFacts, label: str, extra: Sequence[str]) -> tuple[Cell, ...]:
     return (
-        Cell(f"teacher {one.key}"),
+        Cell(label),
         Cell(one.figures.network or wording.ABSENT),
         Cell("shared", 1),
         _parameters(one.figures.params),

@@ -75,6 +75,17 @@ def test_other_settings_are_other_arms_named_after_them(fake: ModuleType, tmp_pa
     }
 
 
+def test_a_run_whose_views_are_kept_is_another_experiment(fake: ModuleType, tmp_path: Path) -> None:
+    """It sees as many views of each image as it keeps answers to, again and again, and so does its control."""
+    runs = [
+        fake.write_pair(tmp_path / "a", 71.0, 70.0, config=config() | {"teacher_cache": None}),
+        fake.write_pair(tmp_path / "b", 69.0, 68.0, seed=1, config=config() | {"teacher_cache": 2}),
+    ]
+    study = read_runs(runs)
+    assert sorted(len(arm.trials) for arm in study.arms if arm.role != "teacher") == [1, 1, 1, 1]
+    assert study.axes == {} or "teacher_cache" in study.axes
+
+
 def test_a_scratch_arm_is_borrowed_where_the_student_s_training_is_the_same(fake: ModuleType, tmp_path: Path) -> None:
     lone = [fake.arm_record("gen_02", 72.0, teacher="gen_01")]
     with_control = fake.write_pair(tmp_path / "a", 71.0, 70.0, config=config())

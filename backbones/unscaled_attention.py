@@ -25,6 +25,10 @@ class UnscaledWindowAttention(nn.Module):
     Shape: (B*M, N, C) to the same; `mask_MNN` as there.
     """
 
+    weight: Tensor
+    bias: Tensor
+    position_bias: Tensor
+
     def __init__(self, qkv: nn.Linear, proj: nn.Linear, bias_KNN: Tensor, dtype: torch.dtype) -> None:
         """Lay the weights out anew.
 
@@ -51,10 +55,6 @@ class UnscaledWindowAttention(nn.Module):
         self.register_buffer("weight", torch.cat([part.flatten(0, 1) for part in weights]).to(dtype), persistent=False)
         self.register_buffer("bias", torch.cat([part.flatten() for part in biases]).to(dtype), persistent=False)
         self.register_buffer("position_bias", bias_KNN.detach().to(dtype), persistent=False)
-
-    weight: Tensor
-    bias: Tensor
-    position_bias: Tensor
 
     def forward(self, windows: Tensor, mask_MNN: Tensor | None) -> Tensor:
         """Attend; see the class for shapes."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import platform
 from pathlib import Path
 from types import ModuleType
 
@@ -14,6 +15,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from torch.torch_version import TorchVersion
 
 DATA_VARIABLE = "DENSEDISTILL_DATA"
 
@@ -41,3 +43,14 @@ def fake() -> ModuleType:
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def int8() -> None:
+    """Skips where no int8 teacher can be had."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        pytest.skip("an int8 teacher needs an x86 CPU")
+    if importlib.util.find_spec("torchao") is None:
+        pytest.skip("an int8 teacher needs the extra int8")
+    if TorchVersion(torch.__version__) < (2, 15):
+        pytest.skip("torchao 0.18 lacks names of PyTorch 2.9's and finds nothing to quantise with 2.11")

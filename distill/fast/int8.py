@@ -9,6 +9,7 @@ VNNI: 0.21 s against 0.47 s for the folded bf16 teacher.
 from __future__ import annotations
 
 import copy
+import importlib.metadata
 import importlib.util
 import platform
 from collections.abc import Sequence
@@ -76,8 +77,8 @@ def quantise_teacher(
         taps: module paths that a loss reads; there must be none.
 
     Raises:
-        RequestError: taps, another device than an x86 CPU, the extra `int8` is not installed, or the network has
-            operations that cannot be exported or quantised.
+        RequestError: taps, another device than an x86 CPU, the extra `int8` is not installed or does not fit PyTorch,
+            or the network has operations that cannot be exported, or none that can be quantised.
     """
     require_possible(device, taps)
     plain = copy.deepcopy(network).cpu().eval().requires_grad_(False)
@@ -86,11 +87,22 @@ def quantise_teacher(
         graph = _quantised(plain, calibration)
     except torch.OutOfMemoryError:
         raise
+    except ImportError as error:
+        raise RequestError(
+            f"an int8 teacher needs a torchao that fits PyTorch {torch.__version__}, and {_torchao()} does not "
+            f"({first_line(error)}): install one of the same time, or turn speed.int8_teacher off."
+        ) from error
     except Exception as error:  # exporting, annotating and lowering raise whatever they meet first
         raise RequestError(
             f"the teacher ({type(network).__name__}) cannot be quantised to int8: {first_line(error)}. Turn "
             "speed.int8_teacher off."
         ) from error
+    if not any("onednn.q" in str(node.target) for node in graph.graph.nodes):
+        # A torchao and a PyTorch that do not know each other's patterns leave the network in float32, and say nothing.
+        raise RequestError(
+            f"the teacher ({type(network).__name__}) cannot be quantised to int8: {_torchao()} found nothing in it to "
+            f"quantise with PyTorch {torch.__version__}, which it may not fit. Turn speed.int8_teacher off."
+        )
     shape = calibration[0].shape
     return Int8Teacher(graph, shape, _agreement(plain, graph, held, shape[0]))
 
@@ -116,8 +128,12 @@ def require_possible(device: torch.device, taps: Sequence[str]) -> None:
         )
 
 
+def _torchao() -> str:
+    return f"torchao {importlib.metadata.version('torchao')}"
+
+
 @torch.no_grad()
-def _quantised(plain: nn.Module, calibration: Sequence[Tensor]) -> nn.Module:
+def _quantised(plain: nn.Module, calibration: Sequence[Tensor]) -> torch.fx.GraphModule:
     # Importing torchao takes seconds: only who asks for int8 waits.
     from torchao.quantization.pt2e.lowering import lower_pt2e_quantized_to_x86
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
@@ -131,7 +147,7 @@ def _quantised(plain: nn.Module, calibration: Sequence[Tensor]) -> nn.Module:
     observed = prepare_pt2e(torch.export.export(plain, example).module(), quantizer)
     for images in calibration:
         observed(images)
-    lowered: nn.Module = lower_pt2e_quantized_to_x86(convert_pt2e(observed), example)
+    lowered: torch.fx.GraphModule = lower_pt2e_quantized_to_x86(convert_pt2e(observed), example)
     return lowered
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import platform
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -96,10 +94,7 @@ def test_memory_is_kept_where_that_is_asked(
     assert asked == [True] * keep
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("torchao") is None or platform.machine().lower() not in ("x86_64", "amd64"),
-    reason="an int8 teacher needs the extra int8 and an x86 CPU",
-)
+@pytest.mark.usefixtures("int8")
 def test_an_int8_teacher_teaches_and_its_agreement_is_recorded(tiny: ModuleType, tmp_path: Path) -> None:
     settings = {"controls": [], "recipe.epochs": 1, "speed.int8_teacher": True}
     tiny.tiny_chain(tiny.tiny_spec("cls"), tmp_path, settings).run()

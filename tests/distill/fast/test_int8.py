@@ -13,10 +13,7 @@ from densedistill.distill.errors import RequestError
 from densedistill.distill.fast.int8 import Int8Teacher, quantise_teacher
 
 CPU = torch.device("cpu")
-needs_torchao = pytest.mark.skipif(
-    importlib.util.find_spec("torchao") is None or platform.machine().lower() not in ("x86_64", "amd64"),
-    reason="needs the extra int8 and an x86 CPU",
-)
+needs_torchao = pytest.mark.usefixtures("int8")
 
 
 class Small(nn.Module):
@@ -101,6 +98,13 @@ def test_a_network_that_cannot_be_exported_is_refused_in_one_sentence() -> None:
         quantise_teacher(Deciding(), [views(0)], [views(1)], device=CPU)
     assert "\n" not in str(caught.value)
     assert "speed.int8_teacher off" in str(caught.value)
+
+
+@needs_torchao
+def test_a_network_in_which_nothing_is_quantised_is_refused() -> None:
+    """PyTorch 2.11 and torchao 0.18 make a float32 network of every network, without a word."""
+    with pytest.raises(RequestError, match=r"torchao [\d.]+ found nothing in it to quantise with PyTorch"):
+        quantise_teacher(nn.Sequential(nn.AvgPool2d(2)), [views(0)], [views(1)], device=CPU)
 
 
 def test_taps_are_refused(network: nn.Module) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt
+from pydantic import BaseModel, Field, PositiveInt
 
 from densedistill.datasets.base import EvalSet, TaskData
 from densedistill.datasets.bsds import Split
@@ -14,6 +14,7 @@ from densedistill.datasets.dense import IMAGENET_MEAN, IMAGENET_STD, TargetKind,
 from densedistill.datasets.dense_files import AnnotatedFile, annotated_file, filling_a_view, in_order_of_shape
 from densedistill.datasets.dense_pairs import HeldPairs, PairFiles, Pairs, Planes, held_where_they_fit
 from densedistill.datasets.dense_workers import dense_eval
+from densedistill.datasets.frozen import FROZEN
 from densedistill.datasets.pairs import find_pairs, find_test_pairs
 from densedistill.datasets.roots import data_root
 
@@ -23,7 +24,7 @@ PARTS: tuple[Split, ...] = ("train", "val", "test")
 class AnnotatedData(BaseModel):
     """Which images, and which views of them. A task adds `name`, `view`, and what its annotations mean."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = FROZEN
 
     name: str
     view: str

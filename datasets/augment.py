@@ -10,12 +10,13 @@ from typing import Literal
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 from torch.nn.functional import pad
 
 from densedistill.datasets.base import ViewPlan
 from densedistill.datasets.erasing import RandomErasing
+from densedistill.datasets.frozen import FROZEN
 from densedistill.datasets.mixing import Mixing
 from densedistill.datasets.policies import RandAugment, auto_augment_steps, rand_augment_steps
 from densedistill.datasets.views import uniform
@@ -31,7 +32,7 @@ class ColorJitter(BaseModel):
     applied in the order of the fields.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = FROZEN
 
     brightness: float = Field(default=0.2, ge=0, le=1)
     contrast: float = Field(default=0.2, ge=0, le=1)
@@ -42,7 +43,7 @@ class ColorJitter(BaseModel):
 class ClassificationAugmentation(BaseModel):
     """What happens to a training image, and to a batch of them, in the order of the fields."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = FROZEN
 
     crop_padding: int = Field(default=4, ge=0)
     """Zeros put on each side, in pixels, before a random crop of the original size; 0 turns cropping off."""

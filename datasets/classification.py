@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from densedistill.datasets import cifar, imagefolder, photo_crops, tiny_imagenet
 from densedistill.datasets.augment import ClassificationAugmentation, ColorJitter
 from densedistill.datasets.base import DataError, TaskData
 from densedistill.datasets.cifar import read_cifar10, read_cifar100
 from densedistill.datasets.decoding import stack
+from densedistill.datasets.frozen import FROZEN
 from densedistill.datasets.imagefolder import read_imagefolder
 from densedistill.datasets.labelled import (
     ClassificationSource,
@@ -48,7 +49,7 @@ _MEASURED_IMAGES = 5000
 class ClassificationData(BaseModel):
     """Which classification data to load, and how."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = FROZEN
 
     name: str = "photo-crops"
     """`cifar10`, `cifar100`, `tiny-imagenet`, `imagefolder`, or the embedded `photo-crops`."""

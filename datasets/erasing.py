@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 from torch import Tensor
 
 from densedistill.datasets.base import ViewPlan
+from densedistill.datasets.frozen import FROZEN
 from densedistill.datasets.views import uniform
 
 _ATTEMPTS = 10
@@ -17,7 +18,7 @@ _ATTEMPTS = 10
 class RandomErasing(BaseModel):
     """A rectangle of zeros in the normalised image, which is the mean colour."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = FROZEN
 
     probability: float = Field(default=0.25, ge=0, le=1)
     """Share of views that lose a rectangle."""

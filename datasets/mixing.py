@@ -9,17 +9,18 @@ import hashlib
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from densedistill.datasets.base import Batch, ViewPlan
+from densedistill.datasets.frozen import FROZEN
 from densedistill.datasets.views import uniform
 
 
 class Mixing(BaseModel):
     """Mixup (Zhang et al., 2018) or CutMix (Yun et al., 2019): the kept share is drawn from Beta(beta, beta)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = FROZEN
 
     beta: float = Field(default=1.0, gt=0)
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 from torch import Tensor
 
 from densedistill.datasets.base import ViewPlan
+from densedistill.datasets.frozen import FROZEN
 from densedistill.datasets.operations import OPERATIONS
 from densedistill.datasets.views import uniform
 
@@ -53,7 +54,7 @@ RANDOM_OPERATIONS = tuple(name for name in _NAMES if name != "Invert")
 class RandAugment(BaseModel):
     """RandAugment (Cubuk et al., 2020): so many operations, drawn evenly, all at one magnitude."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = FROZEN
 
     operations: int = Field(default=2, ge=1)
     """Applied one after another; one may be drawn twice."""

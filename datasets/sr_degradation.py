@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from densedistill.datasets.bicubic import imresize_8bit, round_8bit
+from densedistill.datasets.frozen import FROZEN
 
 
 class Degradation(BaseModel):
     """Gaussian blur, then bicubic reduction."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = FROZEN
 
     blur_sigma: float = Field(default=0.0, ge=0.0)
     """Standard deviation of the blur in pixels of the high-resolution image; 0 is plain bicubic, the benchmarks'."""

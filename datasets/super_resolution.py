@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from densedistill.datasets.base import DataError, EvalSet, TaskData
 from densedistill.datasets.bicubic import imresize_8bit
@@ -17,6 +17,7 @@ from densedistill.datasets.dense_grid import grid_notes
 from densedistill.datasets.dense_pairs import HeldPairs, Pairs, held_where_they_fit
 from densedistill.datasets.dense_sr import SuperResolutionFiles, degraded_pair, high_size, super_resolution_files
 from densedistill.datasets.dense_workers import dense_eval, dense_train
+from densedistill.datasets.frozen import FROZEN
 from densedistill.datasets.holdout import fingerprint, hold_out
 from densedistill.datasets.photos import load_photo, super_resolution_photos
 from densedistill.datasets.pixels import file_digest
@@ -42,7 +43,7 @@ _TEST = "test "
 class SuperResolutionData(BaseModel):
     """Which images, which scale, which degradation."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = FROZEN
 
     name: Literal["photos", "folder"] = "photos"
     """`photos`: the embedded photographs. `folder`: folders of high-resolution images below `root`."""

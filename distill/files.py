@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from densedistill.distill.errors import RequestError, first_line
+from densedistill.distill.errors import DISK_FULL, RequestError, first_line
 
 Undecoded = Literal["surrogateescape", "backslashreplace"]
 
@@ -38,6 +38,21 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             temporary.unlink()
+
+
+@contextlib.contextmanager
+def first_file_in(folder: Path) -> Iterator[None]:
+    """Around the writing of the first file of `folder`.
+
+    Raises:
+        RequestError: nothing can be written there. A full disk is no fault of the folder, and goes on as it is.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno in DISK_FULL:
+            raise
+        raise RequestError(f"'{folder}' cannot be written ({error.strerror}): give --out another folder.") from None
 
 
 def grant(path: Path) -> None:

@@ -16,8 +16,8 @@ from densedistill.distill.adoption import TEACHER
 from densedistill.distill.configuration.config import Difference, Resolved, RunConfig, differences
 from densedistill.distill.configuration.immaterial import IMMATERIAL, among
 from densedistill.distill.configuration.paths import absolute_fields, path_fields
-from densedistill.distill.errors import DISK_FULL, RequestError
-from densedistill.distill.files import is_temporary
+from densedistill.distill.errors import RequestError
+from densedistill.distill.files import first_file_in, is_temporary
 from densedistill.distill.run_dir import RunDir
 
 
@@ -95,21 +95,17 @@ def begin(run_dir: RunDir, resolved: Resolved, *, begun: bool) -> None:
     Raises:
         RequestError: it cannot be written, or another process has, in a folder where nothing was `begun`.
     """
-    try:
-        if begun:
-            run_dir.write_config(resolved.config.plain())
-        else:
-            _create_config(run_dir, resolved)
-    except FileExistsError:
-        raise RequestError(
-            f"another process has begun a run in '{run_dir.path}' since this one started: give --out another folder."
-        ) from None
-    except OSError as error:
-        if error.errno in DISK_FULL:
-            raise
-        raise RequestError(
-            f"'{run_dir.path}' cannot be written ({error.strerror}): give --out another folder."
-        ) from None
+    with first_file_in(run_dir.path):
+        try:
+            if begun:
+                run_dir.write_config(resolved.config.plain())
+            else:
+                _create_config(run_dir, resolved)
+        except FileExistsError:
+            raise RequestError(
+                f"another process has begun a run in '{run_dir.path}' since this one started: give --out another "
+                "folder."
+            ) from None
 
 
 def _made_for_one(wanted: Path) -> Path:

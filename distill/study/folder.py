@@ -9,8 +9,8 @@ import yaml
 from pydantic import ValidationError
 
 from densedistill.distill.configuration.config import differences
-from densedistill.distill.errors import DISK_FULL, RequestError
-from densedistill.distill.files import is_temporary, write_text
+from densedistill.distill.errors import RequestError
+from densedistill.distill.files import first_file_in, is_temporary, write_text
 from densedistill.distill.run_dir import RunDir, read_config_file
 from densedistill.distill.study.definition import StudyDefinition
 
@@ -71,14 +71,8 @@ class StudyDir:
             raise RequestError(f"'{self.path}' is a file: give --out a new or empty folder.")
         elif self.path.is_dir() and any(not _own(path) for path in self.path.iterdir()):
             raise RequestError(f"'{self.path}' is not empty and holds no study: give --out a new or empty folder.")
-        try:
+        with first_file_in(self.path):
             write_text(self.definition_file, yaml.safe_dump(study.plain(), sort_keys=False, allow_unicode=True))
-        except OSError as error:
-            if error.errno in DISK_FULL:
-                raise
-            raise RequestError(
-                f"'{self.path}' cannot be written ({error.strerror}): give --out another folder."
-            ) from None
 
 
 def require_same(before: dict[str, object], study: StudyDefinition, where: str) -> None:

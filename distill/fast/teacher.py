@@ -77,8 +77,8 @@ def prepare_teacher(
     dtype = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     plain = copy.deepcopy(network).eval().requires_grad_(False).to(device)
     reference = _reference(plain, taps, example.to(device), dtype)
-    offers = dtype is not None and bool(inference_forms(plain, taps, device, dtype))
-    choices = list(_choices(options, half=dtype is not None, offers=offers))
+    rewrites = options.rewrite_teacher and dtype is not None and bool(inference_forms(plain, taps, device, dtype))
+    choices = list(_choices(options, half=dtype is not None, rewrites=rewrites))
     notes: list[str] = []
     faults: list[str] = []
     for parts in choices:
@@ -101,11 +101,11 @@ def prepare_teacher(
     )
 
 
-def _choices(options: TeacherOptions, half: bool, offers: bool) -> Iterator[tuple[Part, ...]]:
+def _choices(options: TeacherOptions, half: bool, rewrites: bool) -> Iterator[tuple[Part, ...]]:
     """Sets of shortcuts from all to none; the ones that round most are given up first."""
     wanted: dict[Part, bool] = {
         "fold_batch_norm": options.fold_batch_norm,
-        "rewrite_teacher": options.rewrite_teacher and offers,
+        "rewrite_teacher": rewrites,
         "half_teacher": options.half_teacher and half,
         "channels_last": options.channels_last,
     }

@@ -226,19 +226,28 @@ def test_document_says_what_was_measured_where(written: dict[str, Any]) -> None:
     assert (precisions["plain"], precisions["floor"]) == ("fp32", "bf16")
 
 
-def test_a_sweep_measures_every_row_at_every_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[int | None, int]] = []
+def sweep(monkeypatch: pytest.MonkeyPatch, target: Path, swept: str, look: Callable[[BenchmarkRequest], None]) -> int:
+    """The exit status of a benchmark whose figures are made up; `look` is shown each request before it is answered."""
 
     def measured(names: tuple[str, ...], request: BenchmarkRequest, rounds: Rounds, _say: object) -> list[Figures]:
-        asked.append((request.batch_size, request.workers))
+        look(request)
         return [figures(name, [1.0, 2.0]) for name in names]
 
     monkeypatch.setattr(benchmark_actions, "measure", measured)
     monkeypatch.setattr(benchmark_actions, "matrix_peak", lambda _device: {"bf16": 2.0, "fp32": 1.0})
-    target = tmp_path / "figures.json"
     flags = "--task cls --student cifar/resnet8 --teacher cifar/resnet8 --image-size 16 --images 4 --batch-size 2"
-    swept = "--rows plain,floor --sweep batch=4,6 --sweep workers=0,3 --device cpu"
-    assert benchmark.main([*flags.split(), *swept.split(), "--json", str(target)]) == 0
+    asked = f"{flags} --rows plain,floor {swept} --device cpu"
+    return benchmark.main([*asked.split(), "--json", str(target)])
+
+
+def test_a_sweep_measures_every_row_at_every_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int | None, int]] = []
+    target = tmp_path / "figures.json"
+
+    def look(request: BenchmarkRequest) -> None:
+        asked.append((request.batch_size, request.workers))
+
+    assert sweep(monkeypatch, target, "--sweep batch=4,6 --sweep workers=0,3", look) == 0
     assert asked == [(2, 2), (4, 2), (6, 2), (2, 0), (2, 3)]
     batch, workers = json.loads(target.read_text())["sweeps"]
     assert [point["value"] for point in batch["points"]] == [4, 6]
@@ -246,21 +255,17 @@ def test_a_sweep_measures_every_row_at_every_value(tmp_path: Path, monkeypatch: 
 
 
 def test_what_was_measured_outlives_a_sweep_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def measured(names: tuple[str, ...], request: BenchmarkRequest, rounds: Rounds, _say: object) -> list[Figures]:
+    target, swept = tmp_path / "figures.json", "--sweep batch=4 --sweep workers=0,3"
+
+    def look(request: BenchmarkRequest) -> None:
         if request.workers == failing_at:
             raise RunFailedError("row 'plain' ended")
-        return [figures(name, [1.0, 2.0]) for name in names]
 
-    monkeypatch.setattr(benchmark_actions, "measure", measured)
-    monkeypatch.setattr(benchmark_actions, "matrix_peak", lambda _device: {"bf16": 2.0, "fp32": 1.0})
-    target = tmp_path / "figures.json"
-    flags = "--task cls --student cifar/resnet8 --teacher cifar/resnet8 --image-size 16 --images 4 --batch-size 2"
-    swept = "--rows plain,floor --sweep batch=4 --sweep workers=0,3 --device cpu"
     failing_at = 2
-    assert benchmark.main([*flags.split(), *swept.split(), "--json", str(target)]) == 3
+    assert sweep(monkeypatch, target, swept, look) == 3
     assert not target.exists()
     failing_at = 3
-    assert benchmark.main([*flags.split(), *swept.split(), "--json", str(target)]) == 3
+    assert sweep(monkeypatch, target, swept, look) == 3
     document = json.loads(target.read_text())
     assert [row["name"] for row in document["rows"]] == ["plain", "floor"]
     assert [sweep["over"] for sweep in document["sweeps"]] == ["batch"]
